@@ -1,0 +1,19 @@
+"""The identity: a home for a unary function with no operator before it, or for a change of scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ridgeline.algorithm.operators.operator import Shape
+
+if TYPE_CHECKING:
+    from ridgeline.algorithm.graph import Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """accumulator = x."""
+
+    def output_shape(self, node: Node, *shapes: Shape) -> Shape:
+        return shapes[0]

@@ -1,0 +1,29 @@
+"""Maximum over a window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ridgeline.algorithm.operators.operator import Shape
+from ridgeline.algorithm.operators.window import window_count
+
+if TYPE_CHECKING:
+    from ridgeline.algorithm.graph import Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaxPool:
+    """Padding never wins: it counts as the smallest code. ceil_mode is resolved into `pads` by the reader. The output keeps the input's scale."""
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)  # top, left, bottom, right
+    dilations: tuple[int, int] = (1, 1)
+
+    def output_shape(self, node: Node, *shapes: Shape) -> Shape:
+        (channels, height, width) = shapes[0]
+        top, left, bottom, right = self.pads
+        rows = window_count(height + top + bottom, self.kernel[0], self.strides[0], self.dilations[0])
+        columns = window_count(width + left + right, self.kernel[1], self.strides[1], self.dilations[1])
+        return channels, rows, columns

@@ -1,0 +1,83 @@
+"""The accelerator template: the parameters of one engine, and what follows from them.
+
+docs/engine.md describes the microarchitecture. The emitted Verilog, the mapping and the cost model all read these fields and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ridgeline.errors import InputError
+
+PARAMETER_BYTES = 8  # of one output channel: bias 32 bits, multiplier 17, shift 6
+TABLES = 8  # tables of 256 codes held at a time
+TABLE_BYTES = 256
+OUTSTANDING_READS = 16  # bursts
+BURST_BYTES = 4096  # no AXI burst crosses such a boundary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """All sizes are powers of two."""
+
+    lanes_out: int  # output channels at a time
+    lanes_in: int  # products summed for each of them in a cycle
+    taps: int = 3  # depthwise taps a cycle
+    bus_bytes: int  # width of the AXI port
+    activation_bytes: int  # capacity of the activation buffer (both halves together)
+    weight_bytes: int
+    output_bytes: int
+    accumulator_depth: int  # int32 vectors of lanes_out, in each of the two halves
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high or value & (value - 1):
+                raise InputError(f"engine: {name} is {value}; it must be a power of two in {low}..{high}")
+        if not 1 <= self.taps <= self.lanes_in:
+            raise InputError(f"engine: taps is {self.taps}; it must be in 1..lanes_in ({self.lanes_in})")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates a cycle."""
+        return self.lanes_out * self.lanes_in
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes that one read of the activation buffer gives, from any byte on. Channels are padded to a multiple of it in DRAM."""
+        return max(self.lanes_in, self.lanes_out)
+
+    @property
+    def weight_word_bytes(self) -> int:
+        """Bytes that one read of the weight buffer gives."""
+        return max(self.bus_bytes, self.vector_bytes)
+
+    @property
+    def block_words(self) -> int:
+        """Weight words of one lanes_out x lanes_in block."""
+        return -(-self.macs // self.weight_word_bytes)
+
+    @property
+    def tap_block_words(self) -> int:
+        """Weight words of one depthwise block of taps x lanes_out."""
+        return -(-self.taps * self.lanes_out // self.weight_word_bytes)
+
+    @property
+    def parameter_words(self) -> int:
+        """Weight words of the requantisation parameters of lanes_out channels."""
+        return -(-PARAMETER_BYTES * self.lanes_out // self.weight_word_bytes)
+
+    @property
+    def weight_words(self) -> int:
+        return self.weight_bytes // self.weight_word_bytes
+
+
+_RANGES = (
+    ("lanes_out", 4, 64),
+    ("lanes_in", 4, 64),
+    ("bus_bytes", 4, 128),
+    ("activation_bytes", 1 << 10, 1 << 23),
+    ("weight_bytes", 1 << 10, 1 << 23),
+    ("output_bytes", 1 << 10, 1 << 22),
+    ("accumulator_depth", 32, 4096),
+)

@@ -1,0 +1,127 @@
+"""FPGA devices with the memory of their board, read from TOML: one file a device, a source beside each figure."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from ridgeline.errors import InputError, unknown_name
+
+Family = Literal["ecp5", "xc7", "xcu", "xcup"]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+DSP_KINDS: dict[Family, str] = {"ecp5": "MULT18X18D", "xc7": "DSP48E1", "xcu": "DSP48E2", "xcup": "DSP48E2"}
+DEVICES = Path(__file__).parent / "devices"
+
+
+class ResourceSources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where each figure of `Resources` comes from."""
+
+    lut: Text
+    ff: Text
+    dsp: Text
+    bram_18kb: Text
+    uram: Text
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the part has. A LUT is the family's own (4 inputs on ECP5, 6 on the others), a BRAM holds 18 Kb, a URAM 288 Kb."""
+
+    lut: Positive
+    ff: Positive
+    dsp: Positive
+    bram_18kb: Positive
+    uram: Count
+    sources: ResourceSources
+
+
+class DramSources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where each figure of `Dram` comes from."""
+
+    bytes_per_s: Text
+    capacity_bytes: Text
+    read_latency_cycles: Text
+
+
+class Dram(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The board's memory as the engine sees it: peak bandwidth, reads and writes together, and the cycles of the
+    device's clock from an accepted read address to the first data."""
+
+    bytes_per_s: Positive
+    capacity_bytes: Positive
+    read_latency_cycles: Positive
+    sources: DramSources
+
+
+class PlaceAndRoute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What nextpnr calls the part: its device option, package and speed grade; `user_io` is the package's pins for the user."""
+
+    option: Text
+    package: Text
+    speed: Text
+    user_io: Positive
+    source: Text
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One FPGA on one board; `clock_mhz` is the clock that an engine is planned at, and `clock_source` says why.
+
+    `part` is the full name that the vendor's tool knows the part by.
+    """
+
+    name: Text
+    part: Text
+    family: Family
+    description: Text
+    clock_mhz: PositiveFloat
+    clock_source: Text
+    resources: Resources
+    dram: Dram
+    nextpnr: PlaceAndRoute | None = None
+
+    @property
+    def bytes_per_cycle(self) -> float:
+        """DRAM bytes a cycle of `clock_mhz`; may be a fraction, and less than one."""
+        return self.dram.bytes_per_s / (self.clock_mhz * 1e6)
+
+    @property
+    def dsp_kind(self) -> str:
+        """The vendor's name of the family's multiplier block."""
+        return DSP_KINDS[self.family]
+
+
+def device_names() -> tuple[str, ...]:
+    """The devices that Ridgeline comes with."""
+    return tuple(sorted(file.stem for file in DEVICES.glob("*.toml")))
+
+
+def read_device(name_or_path: str | Path) -> Device:
+    """The device of that name, or the one that a TOML file describes. Raises InputError."""
+    name = str(name_or_path)
+    if name in device_names():
+        return _read(DEVICES / f"{name}.toml")
+    path = Path(name_or_path)
+    if path.is_file():
+        return _read(path)
+    if path.suffix == ".toml" or path.name != name:
+        raise InputError(f"device file '{path}' does not exist")
+    raise unknown_name("device", name, device_names())
+
+
+def _read(path: Path) -> Device:
+    try:
+        device = msgspec.toml.decode(path.read_bytes(), type=Device)
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise InputError(f"device file '{path}': {_reason(error)}") from error
+    except ValueError as error:  # tomllib's, for what is no TOML
+        raise InputError(f"device file '{path}' is no TOML: {error}") from error
+    if (device.family == "ecp5") != (device.nextpnr is not None):
+        raise InputError(f"device file '{path}': a table [nextpnr] is needed for the family 'ecp5' and for no other")
+    return device
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -74,7 +74,8 @@ class Requantise:
 class Node:
     """One operator, the unary function that follows it, and (in an integer graph) its output stage.
 
-    `source` names what the user wrote: the ONNX node and its operator, for messages and reports.
+    `source` names what the user wrote: the ONNX node and its operator, for messages and reports. `weight_scale` is float64 (M,): the scales that
+    a network quantised already gives its weights, one an output channel; quantisation keeps them. An integer graph's bias is its stage's.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Node:
     output: str
     weight: Array | None = None
     bias: Array | None = None
+    weight_scale: Array | None = None
     function: Function | None = None
     stage: Requantise | None = None
     source: str = ""

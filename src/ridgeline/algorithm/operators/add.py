@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ridgeline.algorithm.operators.operator import Shape
+import numpy as np
+
+from ridgeline.algorithm.nest import Nest
+from ridgeline.algorithm.operators.operator import Array, Shape, elementwise, integers
 from ridgeline.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -22,3 +25,13 @@ class Add:
         if shapes[0] != shapes[1]:
             raise UnsupportedError(f"node '{node.name}': adds shapes {shapes[0]} and {shapes[1]}; they must be equal")
         return shapes[0]
+
+    def nest(self, node: Node, *shapes: Shape) -> Nest:
+        return elementwise("n c y x, n c y x -> n c y x", shapes[0])
+
+    def accumulate(self, node: Node, *inputs: Array, zero_points: tuple[int, ...]) -> Array:
+        first, second = (integers(values) for values in inputs)
+        if node.weight is None:
+            return first + second
+        weight = node.weight.astype(np.result_type(first.dtype, second.dtype)).reshape(2, 1, -1, 1, 1)
+        return weight[0] * first + weight[1] * second

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ridgeline.algorithm.operators.operator import Shape
+import numpy as np
+
+from ridgeline.algorithm.nest import Nest
+from ridgeline.algorithm.operators.operator import Array, Shape, elementwise, integers
 from ridgeline.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -22,3 +25,9 @@ class Concat:
         if len({shape[1:] for shape in shapes}) != 1:
             raise UnsupportedError(f"node '{node.name}': concatenates shapes {shapes}; height and width must be equal")
         return sum(shape[0] for shape in shapes), *shapes[0][1:]
+
+    def nest(self, node: Node, *shapes: Shape) -> Nest:
+        return elementwise("n c y x -> n c y x", (sum(shape[0] for shape in shapes), *shapes[0][1:]))
+
+    def accumulate(self, node: Node, *inputs: Array, zero_points: tuple[int, ...]) -> Array:
+        return np.concatenate([integers(values) for values in inputs], axis=1)

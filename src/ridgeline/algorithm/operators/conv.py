@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ridgeline.algorithm.operators.operator import Shape
+from ridgeline.algorithm.nest import Nest, parse
+from ridgeline.algorithm.operators.operator import Array, Shape
+from ridgeline.algorithm.operators.window import convolve, padded, window_count
 from ridgeline.errors import UnsupportedError
-from ridgeline.algorithm.operators.window import window_count
 
 if TYPE_CHECKING:
     from ridgeline.algorithm.graph import Node
@@ -39,3 +40,21 @@ class Conv:
         if rows < 1 or columns < 1:
             raise UnsupportedError(f"node '{node.name}': kernel {weight.shape[2:]} is larger than its padded input {height}x{width}")
         return weight.shape[0], rows, columns
+
+    def nest(self, node: Node, *shapes: Shape) -> Nest:
+        weight = node.weight
+        assert weight is not None
+        _, rows, columns = self.output_shape(node, *shapes)
+        filters, depth, height, width = weight.shape
+        axes = {"n": 1, "g": self.groups, "m": filters // self.groups, "c": depth, "y": rows, "x": columns, "r": height, "q": width}
+        factors = {"s": self.strides[0], "t": self.strides[1], "d": self.dilations[0], "e": self.dilations[1], "M": axes["m"], "C": depth}
+        if self.groups == 1:
+            del axes["g"], factors["M"], factors["C"]
+            return parse("n c (y*s+r*d) (x*t+q*e), m c r q -> n m y x", axes=axes, factors=factors, multiplies=True)
+        notation = "n (g*C+c) (y*s+r*d) (x*t+q*e), (g*M+m) c r q -> n (g*M+m) y x"
+        return parse(notation, axes=axes, factors=factors, multiplies=True)
+
+    def accumulate(self, node: Node, *inputs: Array, zero_points: tuple[int, ...]) -> Array:
+        assert node.weight is not None
+        values = padded(inputs[0], self.pads, zero_points[0])
+        return convolve(values, node.weight, strides=self.strides, dilations=self.dilations, groups=self.groups)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ridgeline.algorithm.operators.operator import Shape
+from ridgeline.algorithm.nest import Nest
+from ridgeline.algorithm.operators.operator import Array, Shape, elementwise, integers
 from ridgeline.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -20,3 +21,10 @@ class Mul:
         if shapes[0] != shapes[1]:
             raise UnsupportedError(f"node '{node.name}': multiplies shapes {shapes[0]} and {shapes[1]}; they must be equal")
         return shapes[0]
+
+    def nest(self, node: Node, *shapes: Shape) -> Nest:
+        return elementwise("n c y x, n c y x -> n c y x", shapes[0])
+
+    def accumulate(self, node: Node, *inputs: Array, zero_points: tuple[int, ...]) -> Array:
+        first, second = (integers(values) - zero for values, zero in zip(inputs, zero_points, strict=True))
+        return first * second

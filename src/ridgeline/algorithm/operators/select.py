@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ridgeline.algorithm.operators.operator import Shape
+import numpy as np
+
+from ridgeline.algorithm.nest import Nest, parse
+from ridgeline.algorithm.operators.operator import Array, Shape, integers
 
 if TYPE_CHECKING:
     from ridgeline.algorithm.graph import Node
@@ -13,8 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Select:
-    """output[c, y, x] = input[channels[c], origin_y + y * step_y, origin_x + x * step_x], and a real zero (its zero point) where that lies outside the input.
-    The output keeps the input's scale. Pads with another value than zero are the reader's business.
+    """output[c, y, x] = input[channels[c], origin_y + y * step_y, origin_x + x * step_x], and a real zero (its zero point) where that lies outside
+    the input. The output keeps the input's scale. Pads with another value than zero are the reader's business.
     """
 
     channels: tuple[int, ...]
@@ -24,3 +27,21 @@ class Select:
 
     def output_shape(self, node: Node, *shapes: Shape) -> Shape:
         return len(self.channels), *self.size
+
+    def nest(self, node: Node, *shapes: Shape) -> Nest:
+        axes = {"n": 1, "c": len(self.channels), "y": self.size[0], "x": self.size[1]}
+        return parse("n c (y*s) (x*t) -> n c y x", axes=axes, factors={"s": self.steps[0], "t": self.steps[1]})
+
+    def accumulate(self, node: Node, *inputs: Array, zero_points: tuple[int, ...]) -> Array:
+        values = integers(inputs[0])
+        rows, row_inside = _positions(self.origin[0], self.size[0], self.steps[0], values.shape[2])
+        columns, column_inside = _positions(self.origin[1], self.size[1], self.steps[1], values.shape[3])
+        taken = values[:, np.asarray(self.channels)][:, :, rows][:, :, :, columns]
+        inside = row_inside[:, None] & column_inside
+        return np.where(inside, taken, np.asarray(zero_points[0], taken.dtype))
+
+
+def _positions(origin: int, size: int, step: int, extent: int) -> tuple[Array, Array]:
+    """Where each output element comes from, kept inside the input, and whether it was inside."""
+    wanted = origin + step * np.arange(size)
+    return np.clip(wanted, 0, extent - 1), (wanted >= 0) & (wanted < extent)

@@ -1,0 +1,272 @@
+"""When everything happens: the predicted cycles of a program, from the program alone.
+
+`predict` runs the program's instructions through a model of the engine's units (`schedule_kernel`): their queues and tokens, the runs of the
+array and the blocks of weights that they wait for, the two halves of the accumulators, AXI bursts, and the memory's latency and bandwidth.
+Its constants are those of the hardware's design (`hardware.engine.timing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from ridgeline.errors import InputError
+from ridgeline.hardware.engine.engine import BURST_BYTES, OUTSTANDING_READS, Engine
+from ridgeline.mapping import schedule_kernel as kernel
+from ridgeline.mapping.program import INSTRUCTION_BYTES, Compute, Load, Mode, Opcode, Program, Span, Store
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Bound = Literal["compute", "memory", "latency"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DramTiming:
+    """The memory as the engine sees it: in order, one beat a cycle each way, reads and writes share `bytes_per_cycle`."""
+
+    bytes_per_cycle: Fraction
+    read_latency_cycles: int  # from an accepted address to the first beat
+    write_latency_cycles: int  # from the last beat to the acknowledgement
+
+    def __post_init__(self) -> None:
+        if self.bytes_per_cycle <= 0:
+            raise InputError(f"DRAM: bytes_per_cycle is {self.bytes_per_cycle}; it must be above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPrediction:
+    """One node's share of the time: from the previous node's last acknowledged store to its own."""
+
+    node: str
+    operator: str
+    macs: int
+    cycles: int
+    start_cycle: int
+    stop_cycle: int
+    array_cycles: int  # in which the array works, bubbles included
+    read_bytes: int
+    write_bytes: int
+    utilisation: float  # of the array's multiply-accumulates
+    bound: Bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prediction:
+    """`events` has a row an instruction: start and stop cycle, and those of the drain unit for a COMPUTE."""
+
+    cycles: int  # from start to the last acknowledged write
+    layers: tuple[LayerPrediction, ...]
+    events: Array
+    dispatched: Array
+    read_bytes: int
+    write_bytes: int
+    macs: int
+    utilisation: float
+
+
+def predict(program: Program, dram: DramTiming) -> Prediction:
+    """Raises InputError when the program never ends."""
+    engine = program.engine
+    tables = _Tables.of(program)
+    constants = kernel_constants(engine, dram, program)
+    state = np.zeros(1, kernel.STATE)
+    events, dispatched, _, finished = _simulate(
+        constants, state[0], tables.opcodes, tables.loads, tables.computes, tables.stores, *tables.indices
+    )
+    if not finished:
+        raise InputError(f"program of '{program.network}' never ends: {_stuck(program, state[0])}")
+    stops = np.where(tables.opcodes == Opcode.COMPUTE, events["drain_stop"], events["stop"])
+    cycles = int(stops.max(initial=0))
+    layers = _layers(program, tables, events, dram)
+    macs = sum(span.macs for span in program.spans)
+    return Prediction(
+        cycles=cycles,
+        layers=layers,
+        events=events,
+        dispatched=dispatched,
+        read_bytes=int(state[0]["read_beats"]) * engine.bus_bytes,
+        write_bytes=int(state[0]["write_beats"]) * engine.bus_bytes,
+        macs=macs,
+        utilisation=macs / (max(1, cycles) * engine.macs),
+    )
+
+
+def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
+    """The constants of the simulation, as a record."""
+    k = np.zeros(1, kernel.CONSTANTS)[0]
+    rate = dram.bytes_per_cycle
+    values = {
+        "bus": engine.bus_bytes,
+        "burst_bytes": BURST_BYTES,
+        "burst_beats": 256,
+        "credit_gain": rate.numerator,
+        "credit_cost": engine.bus_bytes * rate.denominator,
+        "credit_cap": engine.bus_bytes * rate.denominator + rate.numerator,
+        "read_latency": dram.read_latency_cycles,
+        "write_latency": dram.write_latency_cycles,
+        "outstanding": OUTSTANDING_READS,
+        "instructions": len(program.instructions),
+        "parameter_words": engine.parameter_words,
+        **_ASSUMED,
+    }
+    for name, value in values.items():
+        k[name] = value
+    return k
+
+
+_simulate: Any = kernel.simulate  # pyright: ignore[reportUnknownMemberType]
+
+_ASSUMED = {
+    "queue": 4,
+    "fetch_burst": 4,
+    "fetch_depth": 8,
+    "fetch_start": 2,
+    "fetch_done": 2,
+    "dispatch_gap": 1,
+    "load_start": 2,
+    "load_gap": 1,
+    "load_row_gap": 1,
+    "load_done": 2,
+    "table_cycles": 16,
+    "weight_start": 2,
+    "weight_gap": 1,
+    "weight_done": 3,
+    "mac_start": 2,
+    "mac_gap": 1,
+    "mac_done": 12,
+    "drain_start": 1,
+    "drain_gap": 1,
+    "drain_done": 10,
+    "store_start": 2,
+    "store_run_gap": 1,
+    "store_burst_gap": 0,
+    "store_free": 1,
+    "store_done": 2,
+    "store_serial": 1,
+}
+RUN_MINIMUM = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Tables:
+    """The program as the kernel reads it."""
+
+    opcodes: Array
+    loads: Array
+    computes: Array
+    stores: Array
+    indices: tuple[Array, Array, Array]  # of the loads, computes and stores in the program
+
+    @classmethod
+    def of(cls, program: Program) -> _Tables:
+        opcodes = np.array([int(instruction.opcode) for instruction in program.instructions], np.int64)
+        loads = [_load_row(item, program.engine) for item in program.instructions if isinstance(item, Load)]
+        computes = [compute_row(item, program.engine) for item in program.instructions if isinstance(item, Compute)]
+        stores = [_store_row(item, program.engine) for item in program.instructions if isinstance(item, Store)]
+        return cls(
+            opcodes=opcodes,
+            loads=np.array(loads, kernel.LOADS),
+            computes=np.array(computes, kernel.COMPUTES),
+            stores=np.array(stores, kernel.STORES),
+            indices=(_places(opcodes, Opcode.LOAD), _places(opcodes, Opcode.COMPUTE), _places(opcodes, Opcode.STORE)),
+        )
+
+
+def _places(opcodes: Array, opcode: Opcode) -> Array:
+    return np.flatnonzero(opcodes == opcode).astype(np.int64)
+
+
+def _load_row(item: Load, engine: Engine) -> tuple[int, ...]:
+    size = item.beats * engine.bus_bytes
+    return (
+        item.wait_free, item.wait_stored, item.signal_ready, int(item.target), item.dram_address, item.dram_pitch, item.rows, size,
+    )  # fmt: skip
+
+
+def compute_row(item: Compute, engine: Engine) -> tuple[int, ...]:
+    """Runs, their cycles and blocks: `hold` is one run that goes on through all loops."""
+    loops = item.ky_count * item.kx_count * item.chunk_count
+    reads = item.y_count * item.x_count
+    weighted = item.mode in (Mode.MATRIX, Mode.DEPTHWISE)
+    words = engine.block_words if item.mode is Mode.MATRIX else engine.tap_block_words
+    runs = 1 if item.hold else loops
+    cycles = loops * reads if item.hold else reads if item.in_place else max(reads, RUN_MINIMUM)
+    return (
+        item.weight_wait, item.weight_release, item.activation_wait, item.activation_release, item.output_wait, item.output_commit,
+        item.first, item.last, runs if weighted else 0, words, runs, cycles, item.output_rows * item.output_columns,
+    )  # fmt: skip
+
+
+def _store_row(item: Store, engine: Engine) -> tuple[int, ...]:
+    size = item.vectors * engine.lanes_out
+    return item.wait_ready, item.signal_free, item.dram_address, item.dram_row, item.dram_pixel, item.rows, item.pixels, size
+
+
+def _stuck(program: Program, state: Any) -> str:
+    """Where each unit waits."""
+    kinds = (("load", Load), ("compute", Compute), ("store", Store))
+    counts = (int(state["load"]), int(state["mac"]), int(state["store"]))
+    parts: list[str] = []
+    for (name, kind), done in zip(kinds, counts, strict=True):
+        places = [i for i, item in enumerate(program.instructions) if isinstance(item, kind)]
+        parts.append(f"{name} waits at instruction {places[done]}" if done < len(places) else f"{name} is done")
+    return ", ".join(parts)
+
+
+def _layers(program: Program, tables: _Tables, events: Array, dram: DramTiming) -> tuple[LayerPrediction, ...]:
+    previous = 0
+    layers: list[LayerPrediction] = []
+    for span in program.spans:
+        layer = _layer(program, span, previous, events, dram)
+        previous = layer.stop_cycle
+        layers.append(layer)
+    return tuple(layers)
+
+
+def _layer(program: Program, span: Span, previous: int, events: Array, dram: DramTiming) -> LayerPrediction:
+    engine, items = program.engine, program.instructions[span.start : span.stop]
+    stops = [int(events[span.start + i]["stop"]) for i, item in enumerate(items) if isinstance(item, Store)]
+    stop = max(stops, default=previous)
+    array = sum(row[-3] * row[-2] for row in (compute_row(item, engine) for item in items if isinstance(item, Compute)))
+    read, write = layer_bytes(items, engine)
+    cycles = stop - previous
+    memory = (read + write) / float(min(dram.bytes_per_cycle, 2 * engine.bus_bytes))
+    bound: Bound = "latency" if max(array, memory) < cycles / 2 else "compute" if array >= memory else "memory"
+    return LayerPrediction(
+        node=span.node,
+        operator=span.operator,
+        macs=span.macs,
+        cycles=cycles,
+        start_cycle=previous,
+        stop_cycle=stop,
+        array_cycles=array,
+        read_bytes=read,
+        write_bytes=write,
+        utilisation=span.macs / (max(1, cycles) * engine.macs),
+        bound=bound,
+    )
+
+
+def layer_bytes(items: Sequence[object], engine: Engine) -> tuple[int, int]:
+    """Bus bytes read and written by instructions, whole beats; those of the instructions themselves are read too."""
+    read = len(items) * INSTRUCTION_BYTES
+    write = 0
+    for item in items:
+        match item:
+            case Load():
+                read += item.rows * item.beats * engine.bus_bytes
+            case Store():
+                write += _store_beats(item, engine) * engine.bus_bytes
+            case _:
+                pass
+    return read, write
+
+
+def _store_beats(item: Store, engine: Engine) -> int:
+    """Beats of a store's runs: those that start within a bus word touch one more."""
+    rows = item.dram_address + item.dram_row * np.arange(item.rows)[:, None]
+    starts = (rows + item.dram_pixel * np.arange(item.pixels)) % engine.bus_bytes
+    return int((-(-(starts + item.vectors * engine.lanes_out) // engine.bus_bytes)).sum())

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ridgeline.errors import ToolError
-from ridgeline.tools.simulator import DramTiming, Event, Job, Region, Simulation, Simulator, Stalls, build, simulate
+from ridgeline.mapping.schedule import DramTiming
+from ridgeline.tools.simulator import Event, Job, Region, Simulation, Simulator, Stalls, build, simulate
 
 COPIER = Path(__file__).with_name("copier.v").read_text()
 SOURCE, TARGET = Region(name="in", address=4096, bytes=4096), Region(name="out", address=8192, bytes=4096)
@@ -29,7 +30,7 @@ def job(rate: str = "16", latency: int = 10, **changes: object) -> Job:
         memory_bytes=12288,
         inputs={SOURCE: VALUES},
         dumps=(TARGET,),
-        dram=DramTiming(bytes_per_cycle=Fraction(rate), latency_cycles=latency),
+        dram=DramTiming(bytes_per_cycle=Fraction(rate), read_latency_cycles=latency, write_latency_cycles=latency),
         limit_cycles=100_000,
     )
     return replace(whole, **changes)  # type: ignore[arg-type]

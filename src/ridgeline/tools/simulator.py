@@ -13,11 +13,10 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from fractions import Fraction
 from importlib.metadata import version
 from importlib.resources import files as resources
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -25,6 +24,9 @@ from ridgeline.errors import ToolError
 from ridgeline.tools import verilator
 from ridgeline.tools.cache import cache_folder
 from ridgeline.tools.process import first_error, how_it_ended
+
+if TYPE_CHECKING:
+    from ridgeline.mapping.schedule import DramTiming
 
 TOP = "ridgeline_engine"
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
@@ -52,14 +54,6 @@ class Simulator:
     executable: Path
     bus_bytes: int
     trace: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DramTiming:
-    """The memory behind the port: harness/memory.h says exactly what these mean. A write is acknowledged `latency_cycles` after its last beat."""
-
-    bytes_per_cycle: Fraction
-    latency_cycles: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +195,7 @@ def _write_job(job: Job, images: int, folder: Path) -> None:
         f"images {images}",
         f"limit {job.limit_cycles}",
         f"rate {rate.numerator} {rate.denominator}",
-        f"latency {job.dram.latency_cycles}",
+        f"latency {job.dram.read_latency_cycles} {job.dram.write_latency_cycles}",
         f"stalls {round(job.stalls.share * 256)} {job.stalls.seed}",
         *(f"input {region.address} {region.bytes}" for region in job.inputs),
         *(f"dump {region.address} {region.bytes}" for region in job.dumps),

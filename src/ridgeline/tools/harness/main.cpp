@@ -54,7 +54,7 @@ Job read_job(const char* path) {
         else if (key == "images") words >> job.images;
         else if (key == "limit") words >> job.limit;
         else if (key == "rate") words >> job.timing.rate_bytes >> job.timing.rate_cycles;
-        else if (key == "latency") words >> job.timing.latency;
+        else if (key == "latency") words >> job.timing.read_latency >> job.timing.write_latency;
         else if (key == "stalls") words >> job.timing.stalls >> job.timing.seed;
         else if (key == "input") words >> region.address >> region.bytes, job.input_regions.push_back(region);
         else if (key == "dump") words >> region.address >> region.bytes, job.dump_regions.push_back(region);

@@ -1,7 +1,7 @@
 // The DRAM behind the engine's AXI4 port: in order, no ids, one beat a cycle each way at most, and a shared budget of bytes a cycle.
 //
-// Timing. A burst accepted in cycle t gives its first beat in cycle t + latency at the earliest; a write is acknowledged `latency` cycles
-// after its last beat. Each beat, read or written, costs BUS_BYTES of a credit that grows by bytes_per_cycle (a rational) every cycle and
+// Timing. A burst accepted in cycle t gives its first beat in cycle t + read_latency at the earliest; a write is acknowledged
+// write_latency cycles after its last beat. Each beat, read or written, costs BUS_BYTES of a credit that grows by bytes_per_cycle (a rational) every cycle and
 // never holds more than one beat and one cycle's growth: bandwidth that was not used is lost. When the credit serves only one of the two
 // directions, they take turns.
 #pragma once
@@ -23,7 +23,7 @@ constexpr unsigned REPORTED = 20;     // violations told in full
 
 struct Timing {
     uint64_t rate_bytes = BUS_BYTES, rate_cycles = 1;  // bytes per cycles
-    uint64_t latency = 0;
+    uint64_t read_latency = 0, write_latency = 0;
     unsigned stalls = 0;  // of 256 cycles on each channel
     uint64_t seed = 1;
 };
@@ -185,7 +185,7 @@ private:
             violation(cycle, "wlast is %d with %u beats left", int(top.m_axi_wlast), burst.left);
         burst.address += BUS_BYTES;
         if (--burst.left) return;
-        acknowledgements_.push(cycle + timing_.latency);
+        acknowledgements_.push(cycle + timing_.write_latency);
         writes_.pop();
     }
 
@@ -207,7 +207,7 @@ private:
         const bool inside = address < size_ && bytes <= size_ - address;
         check(kind, writing, inside, address, bytes, asked, cycle);
         unacknowledged_ += writing;
-        bursts.push({inside ? address : size_, asked.length + 1, cycle + (writing ? 0 : timing_.latency)});
+        bursts.push({inside ? address : size_, asked.length + 1, cycle + (writing ? 0 : timing_.read_latency)});
     }
 
     void check(const char* kind, bool writing, bool inside, uint64_t address, uint64_t bytes, const Request& asked, uint64_t cycle) {

@@ -114,14 +114,13 @@ def read_device(name_or_path: str | Path) -> Device:
 def _read(path: Path) -> Device:
     try:
         device = msgspec.toml.decode(path.read_bytes(), type=Device)
-    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
-        raise InputError(f"device file '{path}': {_reason(error)}") from error
-    except ValueError as error:  # tomllib's, for what is no TOML
+    except OSError as error:
+        raise InputError(f"device file '{path}' cannot be read: {error.strerror}") from error
+    except msgspec.ValidationError as error:
+        raise InputError(f"device file '{path}': {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"device file '{path}' is no TOML: {error}") from error
     if (device.family == "ecp5") != (device.nextpnr is not None):
         raise InputError(f"device file '{path}': a table [nextpnr] is needed for the family 'ecp5' and for no other")
     return device
 
-
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

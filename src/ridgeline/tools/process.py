@@ -1,6 +1,7 @@
 """Running other programs: what they say goes to a log file, a bad end becomes one line."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,10 +36,10 @@ def how_it_ended(status: int) -> str:
 
 
 def first_error(said: str) -> str:
-    """The first line that speaks of an error, else the last line."""
+    """The first line that announces an error (`ERROR: ...`, `%Error: ...`, `t.cpp:3: error: ...`), else the last line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines[-1:] or ["it said nothing"])[0]
+    announced = (line for line in lines if re.search(r"error(-\w+)?:", line, re.IGNORECASE))
+    return next(announced, lines[-1] if lines else "it said nothing")
 
 
 def write_files(files: Mapping[str, str | bytes], folder: Path) -> None:

@@ -1,0 +1,111 @@
+"""Devices: every file reads, has a source for each figure and agrees with what is known of its family."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ridgeline.errors import InputError, UnknownNameError
+from ridgeline.hardware.device import DEVICES, Device, device_names, read_device
+
+PROMISED = {
+    "arty-a7-100t", "bench-128B", "ecpix5-85f", "ku060", "kv260", "u250", "ulx3s-85f", "vc707", "vc709", "zcu102", "zcu104",
+}  # fmt: skip
+
+
+def test_the_promised_devices_are_there() -> None:
+    assert set(device_names()) == PROMISED
+
+
+@pytest.mark.parametrize("name", sorted(PROMISED))
+def test_every_device(name: str) -> None:
+    device = read_device(name)
+    assert device.name == name
+    assert device.bytes_per_cycle == device.dram.bytes_per_s / (device.clock_mhz * 1e6)
+    assert device.resources.ff in (device.resources.lut, 2 * device.resources.lut), "one flip-flop a LUT, two on 6-input parts"
+    assert device.part.lower().startswith({"ecp5": "lfe5u", "xc7": "xc7", "xcu": "xcku", "xcup": "xc"}[device.family])
+    for sources in (device.resources.sources, device.dram.sources):
+        for field in sources.__struct_fields__:
+            assert len(getattr(sources, field)) > 10, field
+
+
+def test_the_bench_has_128_bytes_a_cycle() -> None:
+    bench, board = read_device("bench-128B"), read_device("ku060")
+    assert (bench.bytes_per_cycle, bench.clock_mhz, bench.dram.read_latency_cycles) == (128.0, 100, 64)
+    assert bench.resources == board.resources
+
+
+def test_bytes_per_cycle_may_be_a_fraction() -> None:
+    assert read_device("ulx3s-85f").bytes_per_cycle == pytest.approx(2.66)
+
+
+def test_dsp_kinds() -> None:
+    assert {(device.family, device.dsp_kind) for device in map(read_device, device_names())} == {
+        ("ecp5", "MULT18X18D"),
+        ("xc7", "DSP48E1"),
+        ("xcu", "DSP48E2"),
+        ("xcup", "DSP48E2"),
+    }
+
+
+def test_only_ecp5_has_place_and_route() -> None:
+    routed = {name for name in device_names() if read_device(name).nextpnr}
+    assert routed == {"ulx3s-85f", "ecpix5-85f"}
+
+
+def test_a_device_from_a_file(tmp_path: Path) -> None:
+    path = _edited(tmp_path, 'name = "vc707"', 'name = "mine"')
+    assert read_device(path).name == "mine"
+    assert read_device(str(path)) == read_device(path)
+
+
+def test_unknown_device() -> None:
+    with pytest.raises(UnknownNameError, match=re.escape("unknown device 'ulx3s-85'; did you mean 'ulx3s-85f'?")):
+        read_device("ulx3s-85")
+
+
+@pytest.mark.parametrize("path", ["nowhere.toml", "some/where"])
+def test_a_file_that_is_not_there(path: str) -> None:
+    with pytest.raises(InputError, match=f"device file '{path}' does not exist"):
+        read_device(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("lut = 303_600", "lut = 303_600\nluts = 1", "unknown field `luts` - at `$.resources`"),
+        ("lut = 303_600", "", "missing required field `lut` - at `$.resources`"),
+        ("lut = 303_600", "lut = 0", "Expected `int` >= 1 - at `$.resources.lut`"),
+        ("clock_mhz = 100", "clock_mhz = -1.0", "Expected `float` > 0.0 - at `$.clock_mhz`"),
+        ('family = "xc7"', 'family = "xc9"', "Invalid enum value 'xc9' - at `$.family`"),
+        ('family = "xc7"', 'family = "ecp5"', "a table [nextpnr] is needed for the family 'ecp5' and for no other"),
+        ("[resources.sources]", "[resources.sources", "is no TOML"),
+    ],
+)
+def test_bad_files(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = _edited(tmp_path, old, new)
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        read_device(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "noise.toml"
+    path.write_bytes(bytes(range(256)))
+    with pytest.raises(InputError, match=re.escape(f"device file '{path}'")):
+        read_device(path)
+
+
+def test_a_device_is_frozen() -> None:
+    device: Device = read_device("vc707")
+    with pytest.raises(AttributeError):
+        device.clock_mhz = 1.0  # type: ignore[misc]
+
+
+def _edited(folder: Path, old: str, new: str) -> Path:
+    text = (DEVICES / "vc707.toml").read_text()
+    assert text.count(old) == 1
+    path = folder / "mine.toml"
+    path.write_text(text.replace(old, new))
+    return path

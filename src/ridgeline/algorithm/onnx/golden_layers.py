@@ -81,7 +81,8 @@ def _average_pool(sheet: Sheet, node: Node, source: str, *, shape: tuple[int, in
     if operator.kernel == shape[1:] and operator.pads == (0, 0, 0, 0):
         wide = sheet.cast(source, np.int32, name=f"{node.name}/wide")
         axes = sheet.constant(f"{node.name}/axes", np.array([2, 3], np.int64))
-        return Accumulator(name=sheet.node("ReduceSum", [wide, axes], f"{node.name}/sum", attributes={"keepdims": 1}), is_code=False, bias=_bias(node))
+        sums = sheet.node("ReduceSum", [wide, axes], f"{node.name}/sums", attributes={"keepdims": 1})
+        return Accumulator(name=sums, is_code=False, bias=_bias(node))
     ones = np.ones((shape[0], 1, *operator.kernel), np.int8)
     attributes: dict[str, Attribute] = {"group": shape[0], "strides": operator.strides, "dilations": (1, 1)}
     return _convolved(sheet, node, source, weight=ones, pads=operator.pads, zero=zero, attributes=attributes)

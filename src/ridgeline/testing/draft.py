@@ -1,0 +1,133 @@
+"""An integer graph as it is drawn: every new node is run on sample codes at once, so that its output stage gives codes that vary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ridgeline.algorithm.graph import Array, Graph, Node, Port, Quantisation, Requantise, Tensor
+from ridgeline.algorithm.operators import AveragePool, Operator
+from ridgeline.algorithm.passes.stages import MOVES, identity
+from ridgeline.algorithm.reference import requantise
+
+_SAMPLES = 2
+_SPREAD = 40.0  # standard deviation of the drawn outputs, in codes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """Filled as it goes. `codes` holds the samples of every tensor."""
+
+    rng: np.random.Generator
+    inputs: list[str] = field(default_factory=list[str])
+    nodes: list[Node] = field(default_factory=list[Node])
+    tensors: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    codes: dict[str, Array] = field(default_factory=dict[str, Array])
+
+    def number(self, low: int, high: int) -> int:
+        """One of low, ..., high."""
+        return int(self.rng.integers(low, high + 1))
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def shape(self, tensor: str) -> tuple[int, int, int]:
+        return self.tensors[tensor].shape
+
+    def input(self, shape: tuple[int, int, int]) -> str:
+        name = f"x{len(self.inputs)}"
+        self.inputs.append(name)
+        self.tensors[name] = Tensor(name=name, shape=shape, quantisation=self.quantisation())
+        self.codes[name] = self.rng.integers(-128, 128, (_SAMPLES, *shape)).astype(np.int8)
+        return name
+
+    def quantisation(self) -> Quantisation:
+        zero_point = int(self.rng.choice([-128, 127, 0, self.number(-128, 127), self.number(-40, 40)]))
+        return Quantisation(scale=float(2.0 ** self.rng.uniform(-8, -3)), zero_point=zero_point)
+
+    def weight(self, *shape: int) -> Array:
+        """int8, its ends included now and then."""
+        codes = self.rng.integers(-127, 128, shape)
+        return np.where(self.rng.random(shape) < 0.05, self.rng.choice([-128, 127], shape), codes).astype(np.int8)
+
+    def add(self, operator: Operator, inputs: Sequence[str], *, weight: Array | None = None) -> str:
+        """A node with a drawn output stage; returns its output tensor."""
+        kind = type(operator).__name__
+        name = f"{kind.lower()}{len(self.nodes)}"
+        node = Node(name=name, operator=operator, inputs=tuple(inputs), output=f"{name}.out", weight=weight, source=f"{name} ({kind})")
+        zero_points = tuple(_zero_point(self.tensors[tensor]) for tensor in inputs)
+        sums = operator.accumulate(node, *(self.codes[tensor] for tensor in inputs), zero_points=zero_points)
+        stage, quantisation = self._moving(node, sums) if isinstance(operator, MOVES) else self._stage(node, sums)
+        shape = operator.output_shape(node, *(self.shape(tensor) for tensor in inputs))
+        self.tensors[node.output] = Tensor(name=node.output, shape=shape, quantisation=quantisation)
+        self.codes[node.output] = requantise(sums, stage)
+        self.nodes.append(replace(node, stage=stage))
+        return node.output
+
+    def graph(self, name: str, outputs: Sequence[str]) -> Graph:
+        """Ports in a drawn layout: channels first, channels last, or flat."""
+        graph = Graph(
+            name=name,
+            inputs=tuple(self._port(f"in{index}", tensor) for index, tensor in enumerate(self.inputs)),
+            outputs=tuple(self._port(f"out{index}", tensor) for index, tensor in enumerate(outputs)),
+            nodes=tuple(self.nodes),
+            tensors=dict(self.tensors),
+        )
+        graph.verify()
+        return graph
+
+    def _port(self, name: str, tensor: str) -> Port:
+        channels, height, width = self.shape(tensor)
+        layout = self.rng.choice(["first", "last", "flat"], p=[0.6, 0.25, 0.15])
+        if layout == "last":
+            return Port(name=name, shape=(height, width, channels), tensor=tensor, split=(height, width, channels), permutation=(2, 0, 1))
+        shape = (channels * height * width,) if layout == "flat" else (channels, height, width)
+        return Port(name=name, shape=shape, tensor=tensor, split=(channels, height, width), permutation=(0, 1, 2))
+
+    def _moving(self, node: Node, sums: Array) -> tuple[Requantise, Quantisation]:
+        source = self.tensors[node.inputs[0]].quantisation
+        assert source is not None
+        table = self._table() if self.chance(0.3) else None
+        return identity(sums.shape[1], table=table), source if table is None else self.quantisation()
+
+    def _stage(self, node: Node, sums: Array) -> tuple[Requantise, Quantisation]:
+        quantisation = self.quantisation()
+        axes = (0, 2, 3)
+        mean, deviation = sums.mean(axis=axes), np.maximum(sums.std(axis=axes), sums.std() / 8 + 1e-3)
+        ratios = (_SPREAD / deviation * self.rng.uniform(0.7, 1.3, mean.shape)).reshape(-1, 1, 1)
+        if isinstance(node.operator, AveragePool):
+            counted = node.operator.counted(self.shape(node.inputs[0]))[None]
+            ratios = ratios if counted.size == 1 else float(ratios.mean()) * counted.max() / counted
+        multiplier, shift = self._multiplier(ratios)
+        table = self._table() if self.chance(0.25) else None
+        zero_point = quantisation.zero_point if table is None else self.number(-128, 127)
+        centre = self.rng.uniform(-20, 20, mean.shape) - zero_point
+        bias = np.rint(centre / ratios.mean(axis=(1, 2)) - mean)
+        low, high = (self.number(-70, -20), self.number(40, 100)) if self.chance(0.3) else (-128, 127)
+        return Requantise(
+            bias=np.broadcast_to(bias, mean.shape).astype(np.int32),
+            multiplier=multiplier,
+            shift=shift,
+            zero_point=zero_point,
+            low=low,
+            high=high,
+            table=table,
+        ), quantisation
+
+    def _multiplier(self, ratios: Array) -> tuple[Array, Array]:
+        """Multipliers of drawn length, up to 17 bits."""
+        bits = self.rng.integers(9, 18, ratios.shape)
+        exponents = np.floor(np.log2(ratios)).astype(np.int64) + 1
+        shift = np.clip(bits - exponents, 1, 63)
+        multiplier = np.clip(np.rint(np.ldexp(ratios, shift)), 1, 2**17 - 1)
+        return multiplier.astype(np.int32), shift.astype(np.int32)
+
+    def _table(self) -> Array:
+        return self.rng.permutation(np.arange(-128, 128)).astype(np.int8)
+
+
+def _zero_point(tensor: Tensor) -> int:
+    assert tensor.quantisation is not None
+    return tensor.quantisation.zero_point

@@ -35,7 +35,10 @@ class Draft:
         return name
 
     def normal(self, shape: Sequence[int], std: float, mean: float = 0.0) -> Array:
-        return self.rng.standard_normal(tuple(shape), dtype=np.float32) * np.float32(std) + np.float32(mean)
+        values = self.rng.standard_normal(tuple(shape), dtype=np.float32)
+        values *= np.float32(std)
+        values += np.float32(mean)
+        return values
 
     def model(self, output: str, shape: Sequence[int]) -> writer.ModelProto:
         """The finished network; `output` is the tensor of one image's `shape` that it gives."""

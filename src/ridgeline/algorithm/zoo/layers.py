@@ -149,11 +149,13 @@ def _affine(draft: Draft, channels: int, *, gain: float, lift: float) -> tuple[A
 
 
 def _folded(draft: Draft, x: Value, weight: Array) -> tuple[Array, Array]:
+    """The weight, scaled in place, and the bias."""
     mean, variance = _moments(x, weight)
     gamma, beta = _affine(draft, len(weight), gain=1.0, lift=FOLDED_LIFT)
     scale = gamma / np.sqrt(variance)
     bias = beta - mean * scale
-    return weight * scale.astype(np.float32).reshape(-1, *[1] * (weight.ndim - 1)), bias.astype(np.float32)
+    weight *= scale.astype(np.float32).reshape(-1, *[1] * (weight.ndim - 1))
+    return weight, bias.astype(np.float32)
 
 
 def _conv(draft: Draft, x: Value, name: str, *, weight: Array, bias: Array | None, window: Window, groups: int) -> Value:

@@ -82,7 +82,10 @@ def requantise(accumulator: Array, stage: Requantise) -> Array:
 
 
 def quantise(values: Array, quantisation: Quantisation) -> Array:
-    """int8 codes of real values: round(value / scale), halves to even as ONNX's QuantizeLinear has it, plus the zero point, clipped."""
+    """int8 codes of real values: round(value / scale), halves to even as ONNX's QuantizeLinear has it, plus the zero point, clipped.
+
+    float32 values are divided in float32, as onnxruntime does, so that both make the same codes.
+    """
     codes = np.rint(values / quantisation.scale) + quantisation.zero_point
     return np.clip(codes, quantisation.low, quantisation.high).astype(np.int8)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import frexp, ldexp
 
 import numpy as np
 
@@ -45,7 +46,10 @@ class Draft:
 
     def quantisation(self) -> Quantisation:
         zero_point = int(self.rng.choice([-128, 127, 0, self.number(-128, 127), self.number(-40, 40)]))
-        return Quantisation(scale=float(2.0 ** self.rng.uniform(-8, -3)), zero_point=zero_point)
+        return Quantisation(scale=float(np.float32(2.0 ** self.rng.uniform(-8, -3))), zero_point=zero_point)
+
+    def reals(self, low: float, high: float, count: int) -> Array:
+        return np.array([self.rng.uniform(low, high) for _ in range(count)])
 
     def weight(self, *shape: int) -> Array:
         """int8, its ends included now and then."""
@@ -94,20 +98,18 @@ class Draft:
 
     def _stage(self, node: Node, sums: Array) -> tuple[Requantise, Quantisation]:
         quantisation = self.quantisation()
-        axes = (0, 2, 3)
-        mean, deviation = sums.mean(axis=axes), np.maximum(sums.std(axis=axes), sums.std() / 8 + 1e-3)
-        ratios = (_SPREAD / deviation * self.rng.uniform(0.7, 1.3, mean.shape)).reshape(-1, 1, 1)
-        if isinstance(node.operator, AveragePool):
-            counted = node.operator.counted(self.shape(node.inputs[0]))[None]
-            ratios = ratios if counted.size == 1 else float(ratios.mean()) * counted.max() / counted
-        multiplier, shift = self._multiplier(ratios)
+        mean, deviation = _statistics(sums)
+        ratios = _SPREAD / deviation * self.reals(0.7, 1.3, len(mean))
+        if isinstance(node.operator, AveragePool) and (counted := node.operator.counted(self.shape(node.inputs[0]))).size > 1:
+            multiplier, shift = self._multiplier(float(np.mean(ratios)) * int(counted.max()) / counted[None])
+        else:
+            multiplier, shift = self._multiplier(ratios.reshape(-1, 1, 1))
         table = self._table() if self.chance(0.25) else None
         zero_point = quantisation.zero_point if table is None else self.number(-128, 127)
-        centre = self.rng.uniform(-20, 20, mean.shape) - zero_point
-        bias = np.rint(centre / ratios.mean(axis=(1, 2)) - mean)
+        bias = np.rint((self.reals(-20, 20, len(mean)) - zero_point) / ratios - mean)
         low, high = (self.number(-70, -20), self.number(40, 100)) if self.chance(0.3) else (-128, 127)
         return Requantise(
-            bias=np.broadcast_to(bias, mean.shape).astype(np.int32),
+            bias=bias.astype(np.int32),
             multiplier=multiplier,
             shift=shift,
             zero_point=zero_point,
@@ -118,14 +120,23 @@ class Draft:
 
     def _multiplier(self, ratios: Array) -> tuple[Array, Array]:
         """Multipliers of drawn length, up to 17 bits."""
-        bits = self.rng.integers(9, 18, ratios.shape)
-        exponents = np.floor(np.log2(ratios)).astype(np.int64) + 1
-        shift = np.clip(bits - exponents, 1, 63)
-        multiplier = np.clip(np.rint(np.ldexp(ratios, shift)), 1, 2**17 - 1)
-        return multiplier.astype(np.int32), shift.astype(np.int32)
+        pairs = [self._factor(float(ratio)) for ratio in ratios.ravel()]
+        factors, shifts = np.array(pairs, np.int32).T
+        return factors.reshape(ratios.shape), shifts.reshape(ratios.shape)
+
+    def _factor(self, ratio: float) -> tuple[int, int]:
+        shift = min(max(self.number(9, 17) - frexp(ratio)[1], 1), 63)
+        return min(max(round(ldexp(ratio, shift)), 1), 2**17 - 1), shift
 
     def _table(self) -> Array:
         return self.rng.permutation(np.arange(-128, 128)).astype(np.int8)
+
+
+def _statistics(sums: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of each channel, the latter no less than an eighth of the whole's."""
+    channels = [sums[:, channel] for channel in range(sums.shape[1])]
+    least = float(np.std(sums)) / 8 + 1e-3
+    return np.array([float(np.mean(values)) for values in channels]), np.array([max(least, float(np.std(values))) for values in channels])
 
 
 def _zero_point(tensor: Tensor) -> int:

@@ -53,11 +53,11 @@ def _coarsened(source: Histogram, exponent: int) -> Array:
 
 
 def affine(low: float, high: float) -> Quantisation:
-    """The int8 quantisation that spans [low, high] and zero, with real zero exactly on a code."""
+    """The int8 quantisation that spans [low, high] and zero, with real zero exactly on a code. The scale is a float32 number, as ONNX stores it."""
     low, high = min(low, 0.0), max(high, 0.0)
     if high - low < 2.0**-100:
         return Quantisation(scale=1.0, zero_point=0)
-    scale = (high - low) / 255
+    scale = float(np.float32((high - low) / 255))
     return Quantisation(scale=scale, zero_point=int(np.clip(np.rint(-128 - low / scale), -128, 127)))
 
 

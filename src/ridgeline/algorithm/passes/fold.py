@@ -1,0 +1,198 @@
+"""Joining nodes of a float graph: functions and constants into the node before them, zero borders into the window after them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ridgeline.algorithm.function import Expression, Function
+from ridgeline.algorithm.graph import Graph, Node
+from ridgeline.algorithm.operators import AveragePool, Conv, ConvTranspose, Copy, Select
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Rule: TypeAlias = Callable[[Graph, Node, Node], Node | None]
+
+
+def fold(graph: Graph) -> Graph:
+    """The graph with every pair of nodes joined that one node can do; values keep their names, the value between is gone."""
+    for rule in (_scale_into_conv, _affine_into_conv, _function_into_producer, _border_into_window):
+        graph = _joined(graph, rule)
+    return graph
+
+
+def _joined(graph: Graph, rule: Rule) -> Graph:
+    """Applies a rule (graph, producer, its only consumer) -> the node that does both, from the first node to the last."""
+    nodes = {node.output: node for node in graph.nodes}
+    readers: dict[str, int] = {}
+    for name in (*(name for node in graph.nodes for name in node.inputs), *(port.tensor for port in graph.outputs)):
+        readers[name] = readers.get(name, 0) + 1
+    for output in [node.output for node in graph.nodes]:
+        node = nodes[output]
+        producer = nodes.get(node.inputs[0]) if len(node.inputs) == 1 else None
+        if producer is None or readers[producer.output] != 1:
+            continue
+        both = rule(graph, producer, node)
+        if both is not None:
+            del nodes[producer.output]
+            nodes[output] = both
+    order = {node.output: index for index, node in enumerate(graph.nodes)}
+    kept = tuple(sorted(nodes.values(), key=lambda node: order[node.output]))
+    return replace(graph, nodes=kept, tensors=_live(graph, kept))
+
+
+def _live(graph: Graph, nodes: tuple[Node, ...]) -> Mapping[str, Any]:
+    names = {port.tensor for port in graph.inputs} | {node.output for node in nodes}
+    return {name: tensor for name, tensor in graph.tensors.items() if name in names}
+
+
+def _function_into_producer(graph: Graph, producer: Node, node: Node) -> Node | None:
+    """Copy(f) after a node without a function. A scale that the file gives between the two is kept by keeping both nodes."""
+    if not isinstance(node.operator, Copy) or producer.function is not None or node.stage or producer.stage:
+        return None
+    if graph.tensors[producer.output].quantisation is not None:
+        return None
+    return replace(producer, output=node.output, function=node.function, name=producer.name)
+
+
+def _scale_into_conv(graph: Graph, producer: Node, node: Node) -> Node | None:
+    """The innermost a * x + b of a function after a convolution goes into its weights: Conv then Mul by a scalar then Relu is Conv then Relu."""
+    if not isinstance(node.operator, Copy) or node.function is None or not _takes_constants(graph, producer):
+        return None
+    outer, scale, offset = _peeled(node.function.expression)
+    if (scale, offset) == (1.0, 0.0) or scale == 0 or not np.isfinite([scale, offset]).all():
+        return None
+    channels = graph.tensors[producer.output].shape[0]
+    scaled = _scaled(producer, np.full(channels, scale), np.full(channels, offset))
+    rest = None if outer == "x" else Function(expression=outer)
+    return replace(scaled, output=node.output, function=rest)
+
+
+def _affine_into_conv(graph: Graph, producer: Node, node: Node) -> Node | None:
+    """A depthwise 1x1 convolution (BatchNormalization, sums and products by channel) after a convolution."""
+    operator, weight = node.operator, node.weight
+    if not isinstance(operator, Conv) or weight is None or not _takes_constants(graph, producer) or node.weight_scale is not None:
+        return None
+    plain = replace(operator, groups=1) == Conv() and operator.groups == weight.shape[0] and weight.shape[1:] == (1, 1, 1)
+    if not plain or not node.source or not _is_affine_source(node):
+        return None
+    bias = np.zeros(weight.shape[0]) if node.bias is None else node.bias
+    return replace(_scaled(producer, weight.reshape(-1), bias), output=node.output, function=node.function)
+
+
+def _is_affine_source(node: Node) -> bool:
+    """Whether the node stands for constants of the file, and not for a convolution that its author wrote."""
+    return not node.source.endswith("(Conv)")
+
+
+def _takes_constants(graph: Graph, node: Node) -> bool:
+    return (
+        isinstance(node.operator, (Conv, ConvTranspose))
+        and node.function is None
+        and node.stage is None
+        and graph.tensors[node.output].quantisation is None
+    )
+
+
+def _scaled(node: Node, scale: Array, offset: Array) -> Node:
+    """The convolution whose result is scale * (its result) + offset, for each channel."""
+    weight = node.weight
+    assert weight is not None
+    bias = np.zeros(len(scale)) if node.bias is None else node.bias.astype(np.float64)
+    if isinstance(node.operator, ConvTranspose):
+        channels, outputs = weight.shape[:2]
+        groups = node.operator.groups
+        by_group = weight.astype(np.float64).reshape(groups, channels // groups, *weight.shape[1:])
+        factors = scale.reshape(groups, 1, outputs, *(1,) * (weight.ndim - 2))
+        scaled = (by_group * factors).reshape(weight.shape)
+    else:
+        scaled = weight.astype(np.float64) * scale.reshape(-1, 1, 1, 1)
+    kept = node.weight_scale * np.abs(scale) if node.weight_scale is not None and (scale != 0).all() else None
+    return replace(
+        node, weight=scaled.astype(np.float32), bias=(bias * scale + offset).astype(np.float32), weight_scale=kept
+    )
+
+
+def _peeled(expression: Expression) -> tuple[Expression, float, float]:
+    """(g, a, b) with expression(x) = g(a * x + b), as much of it in a and b as one occurrence of x allows."""
+    if expression == "x" or not isinstance(expression, tuple):
+        return expression, 1.0, 0.0
+    holders = [index for index, argument in enumerate(expression[1:], 1) if _occurs(argument)]
+    if len(holders) != 1:
+        return expression, 1.0, 0.0
+    inner, scale, offset = _peeled(expression[holders[0]])
+    if inner == "x":
+        affine = _affine(expression, holders[0], scale, offset)
+        if affine is not None:
+            return "x", *affine
+    return tuple(inner if index == holders[0] else part for index, part in enumerate(expression)), scale, offset  # pyright: ignore[reportReturnType]
+
+
+def _affine(expression: tuple[Any, ...], holder: int, scale: float, offset: float) -> tuple[float, float] | None:
+    """An operation with a number, of scale * x + offset, as another such pair."""
+    if expression[0] == "neg":
+        return -scale, -offset
+    other = expression[3 - holder] if len(expression) == 3 else None
+    if not isinstance(other, (int, float)):
+        return None
+    match expression[0], holder:
+        case "add", _:
+            return scale, offset + other
+        case "sub", 1:
+            return scale, offset - other
+        case "sub", 2:
+            return -scale, other - offset
+        case "mul", _:
+            return scale * other, offset * other
+        case "div", 1:
+            return (scale / other, offset / other) if other else None
+        case _:
+            return None
+
+
+def _occurs(expression: Expression) -> bool:
+    if isinstance(expression, tuple):
+        return any(_occurs(argument) for argument in expression[1:])
+    return expression == "x"
+
+
+def _border_into_window(graph: Graph, producer: Node, node: Node) -> Node | None:
+    """A border of zeros before a convolution, or before an average pool that counts its padding."""
+    border = producer.operator
+    if not isinstance(border, Select) or producer.function is not None or graph.tensors[producer.output].quantisation is not None:
+        return None
+    channels, height, width = graph.tensors[producer.inputs[0]].shape
+    bottom, right = border.size[0] + border.origin[0] - height, border.size[1] + border.origin[1] - width
+    extra = (-border.origin[0], -border.origin[1], bottom, right)
+    if border.channels != tuple(range(channels)) or border.steps != (1, 1) or min(extra) < 0:
+        return None
+    operator = node.operator
+    if isinstance(operator, Select):
+        return _border_into_border(producer, node, border, operator)
+    if isinstance(operator, AveragePool) and not (operator.count_include_pad or not any(operator.pads)):
+        return None
+    if not isinstance(operator, (Conv, AveragePool)):
+        return None
+    top, left, low, far = (a + b for a, b in zip(operator.pads, extra, strict=True))
+    padded = replace(operator, pads=(top, left, low, far))
+    if isinstance(padded, AveragePool):
+        padded = replace(padded, count_include_pad=True)
+    return replace(node, operator=padded, inputs=producer.inputs)
+
+
+def _border_into_border(producer: Node, node: Node, first: Select, second: Select) -> Node | None:
+    """Two borders or cuts of all channels in a row."""
+    if second.steps != (1, 1) or second.channels != first.channels:
+        return None
+    inside = all(
+        origin >= 0 and origin + size <= extent for origin, size, extent in zip(second.origin, second.size, first.size, strict=True)
+    )
+    grows = all(origin <= 0 and origin + size >= extent for origin, size, extent in zip(second.origin, second.size, first.size, strict=True))
+    if not inside and not grows:
+        return None
+    origin = (first.origin[0] + second.origin[0], first.origin[1] + second.origin[1])
+    return replace(node, operator=replace(second, origin=origin), inputs=producer.inputs)
+
+

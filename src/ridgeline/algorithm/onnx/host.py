@@ -1,0 +1,121 @@
+"""Models made of a model: the float reference with a symbolic batch, and the host's parts before and after the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+import onnx_ir as ir
+
+from ridgeline.algorithm.onnx.simplify import BATCH_NAME, Simplified
+
+HOSTED = frozenset({
+    "Softmax", "Resize", "Cast", "QuantizeLinear", "DequantizeLinear",
+    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity",
+})  # fmt: skip
+"""Operators that may run on the host, at an end of the network."""
+
+
+def reference_model(simplified: Simplified) -> onnx.ModelProto:
+    """The simplified model with a symbolic leading axis: one file for any batch."""
+    proto = cast("onnx.ModelProto", ir.serde.serialize_model(simplified.model))
+    shapes = {value.name: tuple(int(extent) for extent in value.shape) for value in _all_values(simplified.model) if value.shape is not None}
+    constants = {tensor.name: tensor for tensor in proto.graph.initializer}
+    for node in proto.graph.node:
+        if node.op_type == "Reshape" and node.domain in ("", "ai.onnx") and node.input[0] not in constants:
+            _free_reshape(proto, node, shapes.get(node.output[0]), simplified.batch)
+        if node.op_type == "Resize" and len(node.input) > 3 and node.input[3] in constants:
+            _free_resize(proto, node, shapes, constants)
+    del proto.graph.value_info[:]
+    for value in (*proto.graph.input, *proto.graph.output):
+        if value.name not in constants:
+            _free_leading(value, simplified.batch)
+    _drop_unread(proto)
+    return proto
+
+
+def _all_values(model: ir.Model) -> Iterable[Any]:
+    yield from model.graph.inputs
+    for node in model.graph:
+        yield from node.outputs
+
+
+def _free_leading(value: onnx.ValueInfoProto, batch: int) -> None:
+    dims = value.type.tensor_type.shape.dim
+    if dims and dims[0].dim_value == batch:
+        dims[0].dim_param = BATCH_NAME
+
+
+def _free_reshape(proto: onnx.ModelProto, node: onnx.NodeProto, shape: tuple[int, ...] | None, batch: int) -> None:
+    """The target with -1 where the batch is, so that it holds for any batch."""
+    if not shape or shape[0] % batch or 0 in shape:
+        return
+    name = f"{node.output[0]}_target"
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([-1, *shape[1:]], dtype=np.int64), name))
+    node.input[1] = name
+
+
+def _free_resize(
+    proto: onnx.ModelProto, node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]], constants: Mapping[str, onnx.TensorProto]
+) -> None:
+    """Scales in place of sizes, which name the batch."""
+    before, after = shapes.get(node.input[0]), shapes.get(node.output[0])
+    if before is None or after is None or any(name not in constants for name in node.input[2:3] if name):
+        return
+    axes = next((tuple(attribute.ints) for attribute in node.attribute if attribute.name == "axes"), tuple(range(len(before))))
+    scales = np.array([after[axis] / before[axis] for axis in axes], dtype=np.float32)
+    name = f"{node.output[0]}_scales"
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(scales, name))
+    del node.input[2:]
+    node.input.append(name)
+
+
+def _drop_unread(proto: onnx.ModelProto) -> None:
+    read = {name for node in proto.graph.node for name in node.input} | {value.name for value in proto.graph.output}
+    kept = [tensor for tensor in proto.graph.initializer if tensor.name in read]
+    if len(kept) < len(proto.graph.initializer):
+        copies = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in kept]
+        del proto.graph.initializer[:]
+        proto.graph.initializer.extend(copies)
+
+
+def part(reference: onnx.ModelProto, indices: Sequence[int], outputs: Sequence[str], types: Mapping[str, onnx.ValueInfoProto]) -> onnx.ModelProto:
+    """The ONNX file of some nodes of the reference model; its inputs are the values that they read and do not compute."""
+    nodes = [reference.graph.node[index] for index in indices]
+    constants = {tensor.name: tensor for tensor in reference.graph.initializer}
+    made = {name for node in nodes for name in node.output}
+    read = list(dict.fromkeys(name for node in nodes for name in node.input if name))
+    graph = onnx.helper.make_graph(
+        nodes,
+        f"{reference.graph.name}_host",
+        [types[name] for name in read if name not in made and name not in constants],
+        [types[name] for name in outputs],
+        [constants[name] for name in read if name in constants],
+    )
+    return onnx.helper.make_model(graph, opset_imports=list(reference.opset_import), ir_version=reference.ir_version, producer_name="ridgeline")
+
+
+def value_types(model: ir.Model, batch: int) -> dict[str, onnx.ValueInfoProto]:
+    """Name, type and shape of every value whose shape is known, its leading axis symbolic."""
+    types: dict[str, onnx.ValueInfoProto] = {}
+    for value in _all_values(model):
+        if value.name and value.shape is not None and value.dtype is not None:
+            info = onnx.helper.make_tensor_value_info(value.name, int(value.dtype.value), [int(extent) for extent in value.shape])
+            _free_leading(info, batch)
+            types[value.name] = info
+    return types
+
+
+def with_outputs(model: bytes, names: Sequence[str]) -> bytes:
+    """The model with exactly the named values as outputs, in that order, for onnxruntime to give."""
+    proto = onnx.ModelProto.FromString(model)
+    known = {value.name: value for value in proto.graph.output}
+    listed = [known.get(name, onnx.helper.make_empty_tensor_value_info(name)) for name in names]
+    copies = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in listed]
+    del proto.graph.output[:]
+    proto.graph.output.extend(copies)
+    return proto.SerializeToString(deterministic=True)

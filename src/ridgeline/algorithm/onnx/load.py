@@ -1,0 +1,179 @@
+"""From a path or bytes to a sound ONNX model: every fault of the file becomes one InputError that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+import onnx.checker
+import onnx.defs
+import onnx.external_data_helper
+import onnx.numpy_helper
+
+from ridgeline.errors import InputError, UnsupportedError
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+OLDEST_OPSET, NEWEST_OPSET = 11, 26  # what onnxruntime 1.31 runs exactly
+NEWEST_IR = 13
+_EXTERNAL = 1  # onnx.TensorProto.EXTERNAL
+
+
+def load_model(source: Path | str | bytes) -> tuple[onnx.ModelProto, str]:
+    """The checked model with all its data in memory, and the name by which messages call it."""
+    data, folder, name = _bytes_of(source)
+    model = _parsed(data, name)
+    _load_external(model, folder, name)
+    _check_versions(model, name)
+    _check_order(model, name)
+    _check_numbers(model, name)
+    _check_schema(model, name)
+    return model, name
+
+
+def _bytes_of(source: Path | str | bytes) -> tuple[bytes, Path | None, str]:
+    if isinstance(source, bytes):
+        return source, None, "the network"
+    path = Path(source)
+    if path.is_dir():
+        raise InputError(f"'{path}' is a folder; name an ONNX file")
+    try:
+        return path.read_bytes(), path.parent, f"'{path}'"
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror or error}") from error
+
+
+def _parsed(data: bytes, name: str) -> onnx.ModelProto:
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except Exception as error:  # protobuf's DecodeError and, for broken text, ValueError kinds
+        raise InputError(f"{name} is not an ONNX file, or is cut short ({len(data):,} bytes)") from error
+    if not model.graph.node or not model.graph.output:
+        raise InputError(f"{name} holds no ONNX graph ({len(data):,} bytes, {len(model.graph.node)} nodes); export the network again")
+    return model
+
+
+def _load_external(model: onnx.ModelProto, folder: Path | None, name: str) -> None:
+    for tensor in _tensors(model):
+        if tensor.data_location != _EXTERNAL:
+            continue
+        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        if folder is None:
+            raise InputError(f"weight '{tensor.name}' of {name} lies in the external file '{location}'; read the network by its path")
+        if not (folder / location).is_file():
+            raise InputError(f"{name} keeps weight '{tensor.name}' in the external file '{location}', which is not in '{folder}'")
+        try:
+            onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
+        except Exception as error:
+            raise InputError(f"weight '{tensor.name}' of {name} cannot be read from '{location}': {first_line(error)}") from error
+        tensor.data_location = 0
+        del tensor.external_data[:]
+
+
+def _tensors(model: onnx.ModelProto) -> Iterable[onnx.TensorProto]:
+    yield from model.graph.initializer
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        for node in nodes:
+            yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
+
+
+def _check_versions(model: onnx.ModelProto, name: str) -> None:
+    """Refuses what is too old; lowers the version of a newer file whose operators have not changed since, or refuses by name."""
+    versions = {entry.domain: entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")}
+    opset = max(versions.values(), default=0)
+    if opset < OLDEST_OPSET:
+        raise UnsupportedError(f"{name} is of opset {opset}; export it with opset {OLDEST_OPSET} to {NEWEST_OPSET}")
+    if opset > NEWEST_OPSET:
+        newer = sorted({f"{node.name or node.op_type} ({node.op_type})" for node in model.graph.node if not _is_old_enough(node)})
+        if newer:
+            raise UnsupportedError(f"{name} is of opset {opset}, where {', '.join(newer)} differs from opset {NEWEST_OPSET}; export with that one")
+        for entry in model.opset_import:
+            if entry.domain in ("", "ai.onnx"):
+                entry.version = NEWEST_OPSET
+    model.ir_version = min(model.ir_version, NEWEST_IR)
+
+
+def _is_old_enough(node: onnx.NodeProto) -> bool:
+    if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, ""):
+        return True
+    return onnx.defs.get_schema(node.op_type).since_version <= NEWEST_OPSET
+
+
+def _check_order(model: onnx.ModelProto, name: str) -> None:
+    """Sorts the nodes so that each follows its inputs; raises for a cycle or a value that nothing computes."""
+    graph = model.graph
+    known = {"", *(value.name for value in graph.input), *(tensor.name for tensor in graph.initializer)}
+    known |= {tensor.values.name for tensor in graph.sparse_initializer}
+    made: set[str] = set()
+    for node in graph.node:
+        for output in node.output:
+            if output and (output in made or output in known):
+                raise InputError(f"{name}: value '{output}' is computed twice")
+            made.add(output)
+    waiting, ordered = list(graph.node), list[onnx.NodeProto]()
+    while waiting:
+        ready = [node for node in waiting if _needs(node) <= known]
+        if not ready:
+            _raise_stuck(waiting, made, known, name)
+        for node in ready:
+            ordered.append(node)
+            known.update(node.output)
+        waiting = [node for node in waiting if not _needs(node) <= known or not set(node.output) <= known]
+    missing = next((value.name for value in graph.output if value.name not in known), None)
+    if missing is not None:
+        raise InputError(f"{name}: no node computes the output '{missing}'")
+    if [id(node) for node in ordered] != [id(node) for node in graph.node]:
+        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
+        del graph.node[:]
+        graph.node.extend(copies)
+
+
+def _needs(node: onnx.NodeProto) -> set[str]:
+    """The values a node reads; those that its inner graphs read are checked by ONNX's own checker."""
+    return set(node.input)
+
+
+def _raise_stuck(waiting: list[onnx.NodeProto], made: set[str], known: set[str], name: str) -> None:
+    for node in waiting:
+        for value in node.input:
+            if value not in known and value not in made:
+                raise InputError(f"{name}: node '{node.name or node.op_type}' ({node.op_type}) reads '{value}', which nothing computes")
+    nodes = ", ".join(f"'{node.name or node.op_type}' ({node.op_type})" for node in waiting[:4])
+    raise InputError(f"{name}: its nodes form a cycle through {nodes}{', ...' if len(waiting) > 4 else ''}")
+
+
+def _check_numbers(model: onnx.ModelProto, name: str) -> None:
+    for tensor in _tensors(model):
+        if min(tensor.dims, default=0) < 0:
+            raise InputError(f"{name}: constant '{tensor.name}' has the shape {list(tensor.dims)}")
+        try:
+            array: Array = onnx.numpy_helper.to_array(tensor)
+        except Exception as error:
+            raise InputError(f"{name}: constant '{tensor.name}' is broken: {first_line(error)}") from error
+        if array.dtype.kind != "f" or not array.size:
+            continue
+        wrong = np.isnan(array) if array.size == 1 else ~np.isfinite(array)
+        if wrong.any():
+            index = tuple(int(axis) for axis in np.argwhere(wrong)[0])
+            raise InputError(f"{name}: weight '{tensor.name}' holds {array[index]} at index {list(index)} ({int(wrong.sum()):,} such values)")
+
+
+def _check_schema(model: onnx.ModelProto, name: str) -> None:
+    """ONNX's own checker."""
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise InputError(f"{name} is not a valid ONNX file: {first_line(error)}") from error
+    except Exception as error:
+        raise InputError(f"{name} cannot be checked: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+

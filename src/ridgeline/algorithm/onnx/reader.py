@@ -1,0 +1,80 @@
+"""Reading a network: from an ONNX file to the engine's graph and the host's parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import onnx
+
+from ridgeline.algorithm.onnx.host import part, reference_model, value_types
+from ridgeline.algorithm.onnx.load import load_model
+from ridgeline.algorithm.onnx.lowering import Constant
+from ridgeline.algorithm.onnx.network import HostNode, Network
+from ridgeline.algorithm.onnx.place import Placement, Source, place
+from ridgeline.algorithm.onnx.simplify import Simplified, simplify
+from ridgeline.algorithm.onnx.step import RefusedError, steps_of
+from ridgeline.algorithm.passes.fold import fold
+from ridgeline.errors import UnsupportedError
+
+__all__ = ["read_network"]
+
+
+def read_network(source: Path | str | bytes, *, batch: int | None = None) -> Network:
+    """Reads an ONNX file (its path, or its bytes). `batch` is the extent of a dynamic leading axis, 1 if not given.
+
+    Raises InputError for a file that is not sound, and UnsupportedError, with one line a node, for what the engine cannot run.
+    """
+    proto, name = load_model(source)
+    simplified = simplify(proto, name, batch)
+    parts = _source(simplified)
+    placement = place(parts)
+    try:
+        graph = placement.lowering.graph(simplified.model.graph.name or "network", placement.outputs)
+    except RefusedError as error:
+        raise UnsupportedError(f"{name}: {error}") from error
+    graph = fold(graph)
+    graph.verify()
+    reference = reference_model(simplified)
+    front, back = _host_parts(simplified, parts, placement, reference)
+    host = tuple(
+        HostNode(node=parts.steps[index].source, reason=placement.reasons[index]) for index in (*placement.front, *placement.back)
+    )
+    return Network(graph=graph, model=_bytes(reference), front=front, back=back, host=host)
+
+
+def _source(simplified: Simplified) -> Source:
+    graph = simplified.model.graph
+    values = [*graph.inputs, *(value for node in graph for value in node.outputs)]
+    constants = {name: Constant(array=cast("Any", value.const_value).numpy()) for name, value in graph.initializers.items()}
+    shapes = {value.name or "": tuple(int(extent) for extent in cast("Any", value.shape)) for value in values if value.shape is not None}
+    shapes |= {name: constant.array.shape for name, constant in constants.items()}
+    return Source(
+        batch=simplified.batch,
+        steps=steps_of(simplified.model),
+        constants=constants,
+        inputs=tuple(value.name or "" for value in graph.inputs),
+        outputs=tuple(value.name or "" for value in graph.outputs),
+        shapes=shapes,
+        types={value.name or "": value.dtype.name for value in values if value.dtype is not None},
+    )
+
+
+def _host_parts(simplified: Simplified, source: Source, placement: Placement, reference: onnx.ModelProto) -> tuple[bytes | None, bytes | None]:
+    types = value_types(simplified.model, simplified.batch)
+    front = back = None
+    if placement.front:
+        made = [name for index in placement.front for name in source.steps[index].outputs]
+        outside = {name for index, step in enumerate(source.steps) if index not in placement.front for name in step.inputs}
+        outputs = [name for name in made if name and (name in outside or name in source.outputs)]
+        front = _bytes(part(reference, placement.front, outputs, types))
+    if placement.back:
+        made = [name for index in placement.back for name in source.steps[index].outputs]
+        back = _bytes(part(reference, placement.back, [name for name in source.outputs if name in made], types))
+    return front, back
+
+
+def _bytes(model: onnx.ModelProto) -> bytes:
+    return model.SerializeToString(deterministic=True)
+
+

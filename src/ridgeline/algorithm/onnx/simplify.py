@@ -1,0 +1,162 @@
+"""Batch bound, constants folded, shapes known: by onnxscript's optimiser and ONNX's shape inference."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import onnx
+import onnx.shape_inference
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+from onnxscript import optimizer
+
+from ridgeline.algorithm.onnx.load import first_line
+from ridgeline.errors import InputError, UnsupportedError
+
+BATCH_NAME = "batch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Simplified:
+    """`model` has every axis bound and no shape-computing node left; `batch` is the extent that the leading axes were bound to."""
+
+    model: ir.Model
+    batch: int
+
+
+def simplify(proto: onnx.ModelProto, name: str, batch: int | None) -> Simplified:
+    """Binds the batch and folds. Raises for other dynamic axes by name, and for shapes or types that contradict each other."""
+    extent = _bind(proto, name, batch)
+    _forget_shapes(proto)
+    with _quiet():
+        try:
+            model = ir.serde.deserialize_model(proto)
+            common.RemoveInitializersFromInputsPass()(model)
+            optimizer.inline(model)
+            optimizer.fold_constants(model, onnx_shape_inference=True)
+            optimizer.remove_unused_nodes(model)
+            common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+            common.RemoveUnusedNodesPass()(model)
+        except Exception as error:
+            raise InputError(f"{name} cannot be simplified: {first_line(_cause(error))}") from error
+        _infer(model, name)
+    return Simplified(model=model, batch=extent)
+
+
+def _cause(error: BaseException) -> Exception:
+    """The first exception of a chain, which names the node."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return cast("Exception", error)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The optimiser's warnings are about what it leaves alone."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _bind(proto: onnx.ModelProto, name: str, batch: int | None) -> int:
+    """Gives every input's leading axis one extent, in place."""
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    inputs = [value for value in proto.graph.input if value.name not in constants]
+    if not inputs:
+        raise InputError(f"{name} has no input")
+    fixed = {value.name: extent for value in inputs if (extent := _leading(value, name)) is not None}
+    extents = set(fixed.values()) | ({batch} if batch is not None else set())
+    if len(extents) > 1:
+        listed = ", ".join(f"'{key}': {extent}" for key, extent in fixed.items())
+        raise InputError(f"{name}: the batch is {f'{batch} by --batch' if batch is not None else 'not one number'}, but its inputs have {listed}")
+    extent = extents.pop() if extents else 1
+    if extent < 1:
+        raise InputError(f"{name}: a batch of {extent}; it must be 1 or more")
+    for value in inputs:
+        _leading(value, name)
+        value.type.tensor_type.shape.dim[0].dim_value = extent
+    return extent
+
+
+def _leading(value: onnx.ValueInfoProto, name: str) -> int | None:
+    """The extent of an input's first axis, None if it is dynamic. Raises for any other dynamic axis."""
+    if not value.type.HasField("tensor_type"):
+        raise UnsupportedError(f"{name}: input '{value.name}' is no tensor")
+    if not value.type.tensor_type.HasField("shape") or not value.type.tensor_type.shape.dim:
+        raise InputError(f"{name}: input '{value.name}' has no shape, or no batch axis; export it with a shape whose first axis is the batch")
+    dims = value.type.tensor_type.shape.dim
+    for axis, dim in enumerate(dims):
+        if axis and not dim.HasField("dim_value"):
+            raise UnsupportedError(
+                f"{name}: axis {axis} ('{dim.dim_param or '?'}') of input '{value.name}' is dynamic; only the first may be: export with a fixed size"
+            )
+        if dim.HasField("dim_value") and dim.dim_value < (1 if axis else 0):
+            raise InputError(f"{name}: axis {axis} of input '{value.name}' has {dim.dim_value} elements")
+    return dims[0].dim_value if dims[0].dim_value > 0 else None
+
+
+def _forget_shapes(proto: onnx.ModelProto) -> None:
+    """Drops the shapes written for another batch; they are inferred again."""
+    del proto.graph.value_info[:]
+    for value in proto.graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
+
+
+def _infer(model: ir.Model, name: str) -> None:
+    """Shapes and types of all values, in place; contradictions are errors of the file."""
+    known = {"", "ai.onnx"}
+    strict = all(node.domain in known for node in model.graph)
+
+    def inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
+        return onnx.shape_inference.infer_shapes(proto, check_type=strict, strict_mode=strict, data_prop=True)
+
+    try:
+        light = _without_data(model)
+        shapes = _value_types(inferred(light))
+    except Exception as error:
+        raise InputError(f"{name}: its shapes or types do not fit: {first_line(error)}") from error
+    for value in _values(model):
+        found = shapes.get(value.name or "")
+        if found is not None:
+            value.shape, value.dtype = ir.Shape(found[1]), ir.DataType(found[0])
+
+
+def _without_data(model: ir.Model) -> onnx.ModelProto:
+    """The model as a message with only its small constants: the others become inputs."""
+    proto = cast("onnx.ModelProto", ir.serde.serialize_model(model))
+    small: list[onnx.TensorProto] = []
+    for tensor in proto.graph.initializer:
+        if tensor.ByteSize() <= 1024:
+            small.append(tensor)
+            continue
+        proto.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+    kept = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in small]
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(kept)
+    return proto
+
+
+def _value_types(proto: onnx.ModelProto) -> Mapping[str, tuple[int, list[int]]]:
+    found: dict[str, tuple[int, list[int]]] = {}
+    for value in (*proto.graph.value_info, *proto.graph.output):
+        kind = value.type.tensor_type
+        if value.type.HasField("tensor_type") and kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim):
+            found[value.name] = kind.elem_type, [int(dim.dim_value) for dim in kind.shape.dim]
+    return found
+
+
+def _values(model: ir.Model) -> Iterator[Any]:
+    for node in model.graph:
+        yield from node.outputs

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ridgeline.errors import InputError
+from ridgeline.hardware.engine import timing
 from ridgeline.hardware.engine.engine import BURST_BYTES, OUTSTANDING_READS, Engine
 from ridgeline.mapping import schedule_kernel as kernel
 from ridgeline.mapping.program import INSTRUCTION_BYTES, Compute, Load, Mode, Opcode, Program, Span, Store
@@ -46,7 +47,7 @@ class LayerPrediction:
     cycles: int
     start_cycle: int
     stop_cycle: int
-    array_cycles: int  # in which the array works, bubbles included
+    array_cycles: int  # in which the array is given vectors
     read_bytes: int
     write_bytes: int
     utilisation: float  # of the array's multiply-accumulates
@@ -110,6 +111,22 @@ def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
         "outstanding": OUTSTANDING_READS,
         "instructions": len(program.instructions),
         "parameter_words": engine.parameter_words,
+        "queue": timing.QUEUE_DEPTH,
+        "queue_latency": timing.QUEUE_LATENCY,
+        "token_latency": timing.TOKEN_LATENCY,
+        "fetch_burst": timing.FETCH_BURST_BYTES // INSTRUCTION_BYTES,
+        "fetch_depth": timing.FETCH_BURSTS * timing.FETCH_BURST_BYTES // INSTRUCTION_BYTES,
+        "weight_gap": timing.WEIGHT_GAP,
+        "weight_latency": timing.weight_latency(engine),
+        "parameter_free": timing.PARAMETER_FREE,
+        "mac_start": timing.MAC_START,
+        "mac_gap": timing.MAC_GAP,
+        "run_minimum": timing.RUN_MINIMUM,
+        "mac_latency": timing.accumulate_latency(engine),
+        "drain_start": timing.DRAIN_START,
+        "drain_gap": timing.DRAIN_GAP,
+        "drain_minimum": timing.DRAIN_MINIMUM,
+        "drain_latency": timing.DRAIN_LATENCY,
         **_ASSUMED,
     }
     for name, value in values.items():
@@ -120,26 +137,14 @@ def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
 _simulate: Any = kernel.simulate  # pyright: ignore[reportUnknownMemberType]
 
 _ASSUMED = {
-    "queue": 4,
-    "fetch_burst": 4,
-    "fetch_depth": 8,
+    "dispatch_gap": 1,
     "fetch_start": 2,
     "fetch_done": 2,
-    "dispatch_gap": 1,
     "load_start": 2,
     "load_gap": 1,
     "load_row_gap": 1,
     "load_done": 2,
     "table_cycles": 16,
-    "weight_start": 2,
-    "weight_gap": 1,
-    "weight_done": 3,
-    "mac_start": 2,
-    "mac_gap": 1,
-    "mac_done": 12,
-    "drain_start": 1,
-    "drain_gap": 1,
-    "drain_done": 10,
     "store_start": 2,
     "store_run_gap": 1,
     "store_burst_gap": 0,
@@ -147,7 +152,6 @@ _ASSUMED = {
     "store_done": 2,
     "store_serial": 1,
 }
-RUN_MINIMUM = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -193,10 +197,11 @@ def compute_row(item: Compute, engine: Engine) -> tuple[int, ...]:
     weighted = item.mode in (Mode.MATRIX, Mode.DEPTHWISE)
     words = engine.block_words if item.mode is Mode.MATRIX else engine.tap_block_words
     runs = 1 if item.hold else loops
-    cycles = loops * reads if item.hold else reads if item.in_place else max(reads, RUN_MINIMUM)
+    cycles = loops * reads if item.hold else reads
+    period = cycles if item.hold or item.in_place else max(cycles, timing.RUN_MINIMUM)
     return (
         item.weight_wait, item.weight_release, item.activation_wait, item.activation_release, item.output_wait, item.output_commit,
-        item.first, item.last, runs if weighted else 0, words, runs, cycles, item.output_rows * item.output_columns,
+        item.first, item.last, runs if weighted else 0, words, runs, cycles, period, item.output_rows * item.output_columns,
     )  # fmt: skip
 
 
@@ -230,7 +235,7 @@ def _layer(program: Program, span: Span, previous: int, events: Array, dram: Dra
     engine, items = program.engine, program.instructions[span.start : span.stop]
     stops = [int(events[span.start + i]["stop"]) for i, item in enumerate(items) if isinstance(item, Store)]
     stop = max(stops, default=previous)
-    array = sum(row[-3] * row[-2] for row in (compute_row(item, engine) for item in items if isinstance(item, Compute)))
+    array = sum(row[-4] * row[-3] for row in (compute_row(item, engine) for item in items if isinstance(item, Compute)))
     read, write = layer_bytes(items, engine)
     cycles = stop - previous
     memory = (read + write) / float(min(dram.bytes_per_cycle, 2 * engine.bus_bytes))

@@ -28,17 +28,17 @@ def _integers(*names: str) -> np.dtype[Any]:
 LOADS = _integers("wait_free", "wait_stored", "signal_ready", "target", "address", "pitch", "rows", "bytes")
 COMPUTES = _integers(
     "weight_wait", "weight_release", "activation_wait", "activation_release", "output_wait", "output_commit",
-    "first", "last", "blocks", "block_words", "runs", "run_cycles", "vectors",
+    "first", "last", "blocks", "block_words", "runs", "run_cycles", "run_period", "vectors",
 )  # fmt: skip
 STORES = _integers("wait_ready", "signal_free", "address", "row_pitch", "pixel_pitch", "rows", "pixels", "bytes")
 EVENTS = _integers("start", "stop", "drain_start", "drain_stop")
 
 CONSTANTS = _integers(
     "bus", "burst_bytes", "burst_beats", "credit_gain", "credit_cost", "credit_cap", "read_latency", "write_latency", "outstanding",
-    "queue", "entry", "instructions", "fetch_burst", "fetch_depth", "fetch_start", "fetch_done", "dispatch_gap",
+    "queue", "queue_latency", "token_latency", "instructions", "fetch_burst", "fetch_depth", "fetch_start", "fetch_done", "dispatch_gap",
     "load_start", "load_gap", "load_row_gap", "load_done", "table_cycles",
-    "weight_start", "weight_gap", "weight_done", "parameter_words",
-    "mac_start", "mac_gap", "mac_done", "drain_start", "drain_gap", "drain_done",
+    "weight_gap", "weight_latency", "parameter_words", "parameter_free",
+    "mac_start", "mac_gap", "run_minimum", "mac_latency", "drain_start", "drain_gap", "drain_minimum", "drain_latency",
     "store_start", "store_run_gap", "store_burst_gap", "store_free", "store_done", "store_serial",
 )  # fmt: skip
 
@@ -47,7 +47,7 @@ STATE = _integers(
     "asked", "arrived", "arrived_time", "dispatched", "dispatch_time", "loads", "computes", "stores",
     "load", "load_active", "load_row", "load_byte", "load_time", "load_left",
     "weight", "weight_active", "block", "weight_time", "blocks_read", "block_time", "blocks_taken", "taken_time", "sets_read", "set_time",
-    "mac", "mac_active", "run", "mac_time", "groups", "handed",
+    "mac", "mac_active", "run", "mac_time", "last_read", "groups", "handed",
     "drain", "drain_time", "drained", "drained_time", "taken_over", "over_time",
     "store", "store_active", "store_row", "store_pixel", "store_byte", "beats_left", "store_time", "store_stop", "stop_time",
     "read_beats", "write_beats", "mac_busy", "acted",
@@ -130,8 +130,8 @@ def _read_beat(t, s, k, ring, tokens, counts, events, loads, load_index):
         s.arrived_time = t + k.fetch_done
     elif ring[slot, 4]:
         number = ring[slot, 3]
-        time = s.read_time - 1 + k.load_done
-        events[load_index[number]].stop = time
+        time = s.read_time - 1 + k.load_done + k.token_latency
+        events[load_index[number]].stop = s.read_time - 1 + k.load_done
         if loads[number].signal_ready:
             _give(tokens, counts, W_READY if loads[number].target == 1 else A_READY, time)
 
@@ -199,7 +199,7 @@ def _load(t, s, k, ring, tokens, counts, events, loads, load_index, dispatched):
         row = loads[s.load]
         free = W_FREE if row.target == 1 else A_FREE
         ready = max(_available(tokens, counts, free, row.wait_free), _available(tokens, counts, STORED, row.wait_stored))
-        ready = max(ready, s.load_time, dispatched[load_index[s.load]])
+        ready = max(ready, s.load_time, dispatched[load_index[s.load]] + k.queue_latency)
         if ready > t:
             return ready
         counts[free, 1] += row.wait_free
@@ -237,9 +237,9 @@ def _weight(t, s, k, tokens, counts, computes, compute_index, dispatched):
     row = computes[s.weight]
     ready = s.weight_time
     if not s.weight_active:
-        ready = max(ready, _available(tokens, counts, W_READY, row.weight_wait), dispatched[compute_index[s.weight]] + k.weight_start)
+        ready = max(ready, _available(tokens, counts, W_READY, row.weight_wait), dispatched[compute_index[s.weight]] + k.queue_latency)
     if s.block < row.blocks:
-        ready = NEVER if s.blocks_taken < s.blocks_read else max(ready, s.taken_time + k.weight_gap)
+        ready = NEVER if s.blocks_taken < s.blocks_read else max(ready, s.taken_time + 1)
     elif row.last:
         ready = NEVER if s.taken_over < s.sets_read else max(ready, s.over_time)
     if ready > t:
@@ -248,12 +248,12 @@ def _weight(t, s, k, tokens, counts, computes, compute_index, dispatched):
     if not s.weight_active:
         counts[W_READY, 1] += row.weight_wait
         s.weight_active = 1
-    finished = _weight_read(t, s, k, row)
-    if finished:
+    if _weight_read(t, s, k, row):
         if row.weight_release:
-            _give(tokens, counts, W_FREE, s.weight_time)
+            _give(tokens, counts, W_FREE, s.weight_time - 1 + k.token_latency)
         s.weight += 1
         s.weight_active, s.block = 0, 0
+        s.weight_time += k.weight_gap
     return s.weight_time
 
 
@@ -264,12 +264,13 @@ def _weight_read(t, s, k, row):
         s.block += 1
         s.blocks_read += 1
         s.weight_time = t + row.block_words
-        s.block_time = s.weight_time + k.weight_done
+        s.block_time = s.weight_time - 1
         return s.block == row.blocks and not row.last
+    s.weight_time = t
     if row.last:
         s.sets_read += 1
         s.weight_time = t + k.parameter_words
-        s.set_time = s.weight_time + k.weight_done
+        s.set_time = s.weight_time - 1 + k.weight_latency
     return True
 
 
@@ -282,8 +283,10 @@ def _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, h
     index = compute_index[s.mac]
     ready = s.mac_time
     if not s.mac_active:
-        ready = max(ready, _available(tokens, counts, A_READY, row.activation_wait), dispatched[index] + k.mac_start)
-        if row.first and s.groups > s.drained:  # the half that this group fills must have been drained
+        ready = max(ready, _available(tokens, counts, A_READY, row.activation_wait), dispatched[index] + k.queue_latency + k.mac_start)
+        if not row.first:
+            ready = max(ready, s.last_read + k.run_minimum)
+        elif s.groups > s.drained:  # the half that this group fills must have been drained
             ready = NEVER if s.groups - s.drained > 1 else max(ready, s.drained_time)
     if row.blocks > 0:
         ready = NEVER if s.blocks_read == s.blocks_taken else max(ready, s.block_time)
@@ -299,49 +302,52 @@ def _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, h
         s.blocks_taken += 1
         s.taken_time = t
     s.run += 1
-    s.mac_time = t + row.run_cycles
     s.mac_busy += row.run_cycles
+    s.last_read = t + row.run_cycles - 1
+    s.mac_time = t + row.run_period
     if s.run == row.runs:
+        s.mac_time = max(s.last_read + 1, t + k.mac_gap)
+        events[index].stop = s.last_read + 1
         _mac_finish(s, k, tokens, counts, row, handed)
-        events[index].stop = s.mac_time
     return s.mac_time
 
 
 @njit(cache=True, inline="always")
 def _mac_finish(s, k, tokens, counts, row, handed):
     if row.activation_release:
-        _give(tokens, counts, A_FREE, s.mac_time)
+        _give(tokens, counts, A_FREE, s.last_read + k.token_latency)
     if row.last:
-        handed[s.handed % RING] = s.mac_time + k.mac_done
+        handed[s.handed % RING] = s.last_read + k.mac_latency
         s.handed += 1
-    s.mac_time += k.mac_gap
     s.mac += 1
     s.mac_active = 0
 
 
 @njit(cache=True)
-def _drain(t, s, k, tokens, counts, events, computes, compute_index, handed):
+def _drain(t, s, k, tokens, counts, events, computes, compute_index, dispatched, handed):
     """One group, a vector a cycle."""
     while s.drain < s.mac and not computes[s.drain].last:
         s.drain += 1
     if s.handed == s.taken_over or s.sets_read == s.taken_over:
         return NEVER
     row = computes[s.drain]
-    ready = max(handed[s.taken_over % RING], s.set_time, s.drain_time, _available(tokens, counts, O_FREE, row.output_wait))
+    index = compute_index[s.drain]
+    ready = max(handed[s.taken_over % RING], s.set_time, _available(tokens, counts, O_FREE, row.output_wait)) + k.drain_start
+    ready = max(ready, s.drain_time)
     if ready > t:
         return ready
     s.acted = 1
     counts[O_FREE, 1] += row.output_wait
     s.taken_over += 1
-    s.over_time = t + 1
+    s.over_time = t + k.parameter_free
     s.drained += 1
-    s.drained_time = t + k.drain_start + row.vectors
-    s.drain_time = s.drained_time + k.drain_gap
-    index = compute_index[s.drain]
+    last = t + row.vectors - 1
+    s.drained_time = last + k.token_latency
+    s.drain_time = max(last + k.drain_gap, t + k.drain_minimum)
     events[index].drain_start = t
-    events[index].drain_stop = s.drained_time + k.drain_done
+    events[index].drain_stop = last + k.drain_latency
     if row.output_commit:
-        _give(tokens, counts, O_READY, s.drained_time + k.drain_done)
+        _give(tokens, counts, O_READY, last + k.drain_latency + k.token_latency)
     s.drain += 1
     return s.drain_time
 
@@ -355,7 +361,7 @@ def _store(t, s, k, tokens, counts, events, stores, store_index, dispatched):
         if s.store == s.stores:
             return NEVER
         row = stores[s.store]
-        ready = max(s.store_time, _available(tokens, counts, O_READY, row.wait_ready), dispatched[store_index[s.store]])
+        ready = max(s.store_time, _available(tokens, counts, O_READY, row.wait_ready), dispatched[store_index[s.store]] + k.queue_latency)
         if ready > t:
             return ready
         counts[O_READY, 1] += row.wait_ready
@@ -387,9 +393,9 @@ def _store(t, s, k, tokens, counts, events, stores, store_index, dispatched):
 def _store_finish(s, k, tokens, counts, events, store_index, row):
     """All beats are written: the buffer is free, and the memory acknowledges a latency later."""
     if row.signal_free:
-        _give(tokens, counts, O_FREE, s.store_time + k.store_free)
+        _give(tokens, counts, O_FREE, s.store_time + k.store_free + k.token_latency)
     stored = s.write_time + k.write_latency + k.store_done
-    _give(tokens, counts, STORED, stored)
+    _give(tokens, counts, STORED, stored + k.token_latency)
     events[store_index[s.store]].stop = stored
     s.store += 1
     s.store_active = 0
@@ -411,7 +417,7 @@ def simulate(k, s, opcodes, loads, computes, stores, load_index, compute_index, 
         s.acted = 0
         wake = _memory(t, s, k, ring, tokens, counts, events, loads, load_index)
         wake = min(wake, _store(t, s, k, tokens, counts, events, stores, store_index, dispatched))
-        wake = min(wake, _drain(t, s, k, tokens, counts, events, computes, compute_index, handed))
+        wake = min(wake, _drain(t, s, k, tokens, counts, events, computes, compute_index, dispatched, handed))
         wake = min(wake, _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, handed))
         wake = min(wake, _weight(t, s, k, tokens, counts, computes, compute_index, dispatched))
         wake = min(wake, _fetch(t, s, k, ring))

@@ -14,7 +14,7 @@ from ridgeline.algorithm.reference import quantisation
 
 
 def front_onnx(graph: Graph) -> bytes:
-    """float32 inputs to codes, by QuantizeLinear: value / scale in float32, rounded to the nearest with halves to even, plus the zero point, saturated."""
+    """float32 inputs to codes, by QuantizeLinear: value / scale in float32, rounded (halves to even), plus the zero point, saturated."""
     return _ends(graph, graph.inputs, operator="QuantizeLinear", title="front")
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from threading import get_ident
 
 from ridgeline.errors import MissingToolError
 from ridgeline.tools import process
@@ -148,10 +149,13 @@ def _objects(compiler: Compiler, listing: Path, opt: str) -> list[Path]:
     opts = [opt for kind in hot for _ in sources.get(kind, [])]
     opts += ["-O0"] * (len(own) - len(opts))  # what runs once
     folder = listing.parent
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
         runtime = [pool.submit(_runtime_object, compiler, Path(name), folder) for name in sources["global"]]
         design = [pool.submit(_object, compiler, source, level, folder) for source, level in zip(own, opts, strict=True)]
         return [job.result() for job in (*design, *runtime)]
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C nothing new starts
 
 
 def _object(compiler: Compiler, source: Path, opt: str, folder: Path) -> Path:
@@ -169,7 +173,7 @@ def _runtime_object(compiler: Compiler, source: Path, folder: Path) -> Path:
         return kept
     made = _object(compiler, source, "-O2", folder)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_suffix(f".{os.getpid()}.part")
+    partial = kept.with_suffix(f".{os.getpid()}-{get_ident()}.part")
     shutil.copyfile(made, partial)
     partial.replace(kept)
     return kept

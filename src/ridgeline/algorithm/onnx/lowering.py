@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ridgeline.algorithm.axes import (
+    FLAT,
     Axis,
     Shape,
     Storage,
@@ -149,12 +150,12 @@ class Lowering:
         """Chooses the storage of an open tensor by the value's axes; without effect on one that has its storage. Returns the current value."""
         if not self.is_open(value):
             return self.current(value)
-        if not has_batch_first(value.view):
-            raise RefusedError("the batch is not its input's first axis", "keep the batch in front")
         chosen = Storage(**{
-            name: atoms_of(value.view[axis] for axis in axes)
+            name: tuple(atom for atom in atoms_of(value.view[axis] for axis in axes) if atom.axis == FLAT)
             for name, axes in (("channels", channels), ("height", height), ("width", width))
         })
+        if prod(chosen.shape) * self.batch != prod(value.shape):
+            raise RefusedError(f"its input of shape {value.shape} does not keep the batch in front", "keep the batch in front")
         self.layouts[value.tensor].root().storage = chosen
         return self.current(value)
 

@@ -59,7 +59,7 @@ def place(source: Source) -> Placement:
             )
         stuck: list[str] = []
         for index, error in failed.items():
-            moved = _moved(source, index, str(error))
+            moved = _moved(source, index, error.why if isinstance(error, RefusedError) else str(error))
             if moved is None:
                 stuck.append(f"{source.steps[index].source}: {error}" if index >= 0 else str(error))
             else:
@@ -238,7 +238,7 @@ def _read_by_operators(steps: Sequence[Step], inputs: Sequence[str], outputs: Se
     for step in reversed(steps):
         result = step.outputs[0]
         for name in step.inputs:
-            passes = result in read if step.operator in LAYOUT else roots.get(name) != roots[result]
+            passes = result in read if step.operator in LAYOUT else roots.get(name) != roots[result] and step.operator != "QuantizeLinear"
             if name in roots and passes:
                 read.add(name)
     return read

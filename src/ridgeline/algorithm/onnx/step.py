@@ -17,6 +17,7 @@ class RefusedError(Exception):
 
     def __init__(self, why: str, advice: str) -> None:
         super().__init__(f"{why}; {advice}")
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

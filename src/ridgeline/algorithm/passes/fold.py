@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ridgeline.algorithm.function import Expression, Function
+from ridgeline.algorithm.function import Expression, Function, clip, compose
 from ridgeline.algorithm.graph import Graph, Node
 from ridgeline.algorithm.operators import AveragePool, Conv, ConvTranspose, Copy, Select
 
@@ -18,7 +18,7 @@ Rule: TypeAlias = Callable[[Graph, Node, Node], Node | None]
 
 def fold(graph: Graph) -> Graph:
     """The graph with every pair of nodes joined that one node can do; values keep their names, the value between is gone."""
-    for rule in (_scale_into_conv, _affine_into_conv, _function_into_producer, _border_into_window):
+    for rule in (_scale_into_conv, _affine_into_conv, _function_into_producer, _select_into_select, _border_into_window):
         graph = _joined(graph, rule)
     return graph
 
@@ -49,12 +49,23 @@ def _live(graph: Graph, nodes: tuple[Node, ...]) -> Mapping[str, Any]:
 
 
 def _function_into_producer(graph: Graph, producer: Node, node: Node) -> Node | None:
-    """Copy(f) after a node without a function. A scale that the file gives between the two is kept by keeping both nodes."""
-    if not isinstance(node.operator, Copy) or producer.function is not None or node.stage or producer.stage:
+    """Copy(f) after any node. A scale that the file gives between the two is kept by keeping both nodes."""
+    if not isinstance(node.operator, Copy) or node.stage or producer.stage:
         return None
     if graph.tensors[producer.output].quantisation is not None:
         return None
-    return replace(producer, output=node.output, function=node.function, name=producer.name)
+    return replace(producer, output=node.output, function=_after(node.function, producer.function))
+
+
+def _after(outer: Function | None, inner: Function | None) -> Function | None:
+    """outer(inner(x)); two limits become one."""
+    if outer is None or inner is None:
+        return outer or inner
+    if outer.clip is not None and inner.clip is not None:
+        low, high = max(outer.clip[0], inner.clip[0]), min(outer.clip[1], inner.clip[1])
+        if low < high:
+            return clip(low, high)
+    return compose(outer, inner)
 
 
 def _scale_into_conv(graph: Graph, producer: Node, node: Node) -> Node | None:
@@ -169,8 +180,6 @@ def _border_into_window(graph: Graph, producer: Node, node: Node) -> Node | None
     if border.channels != tuple(range(channels)) or border.steps != (1, 1) or min(extra) < 0:
         return None
     operator = node.operator
-    if isinstance(operator, Select):
-        return _border_into_border(producer, node, border, operator)
     if isinstance(operator, AveragePool) and not (operator.count_include_pad or not any(operator.pads)):
         return None
     if not isinstance(operator, (Conv, AveragePool)):
@@ -182,17 +191,30 @@ def _border_into_window(graph: Graph, producer: Node, node: Node) -> Node | None
     return replace(node, operator=padded, inputs=producer.inputs)
 
 
-def _border_into_border(producer: Node, node: Node, first: Select, second: Select) -> Node | None:
-    """Two borders or cuts of all channels in a row."""
-    if second.steps != (1, 1) or second.channels != first.channels:
+def _select_into_select(graph: Graph, producer: Node, node: Node) -> Node | None:
+    """Two selections in a row, where the second reads nothing but the first, or where both only add borders."""
+    first, second = producer.operator, node.operator
+    if not isinstance(first, Select) or not isinstance(second, Select):
         return None
-    inside = all(
-        origin >= 0 and origin + size <= extent for origin, size, extent in zip(second.origin, second.size, first.size, strict=True)
+    if producer.function is not None or graph.tensors[producer.output].quantisation is not None:
+        return None
+    source = graph.tensors[producer.inputs[0]].shape[1:]
+    axes = zip(first.origin, first.size, first.steps, second.origin, second.size, second.steps, source, strict=True)
+    if not all(_within(*axis) for axis in axes):
+        return None
+    return replace(
+        node,
+        inputs=producer.inputs,
+        operator=Select(
+            channels=tuple(first.channels[channel] for channel in second.channels),
+            origin=(first.origin[0] + second.origin[0] * first.steps[0], first.origin[1] + second.origin[1] * first.steps[1]),
+            size=second.size,
+            steps=(first.steps[0] * second.steps[0], first.steps[1] * second.steps[1]),
+        ),
     )
-    grows = all(origin <= 0 and origin + size >= extent for origin, size, extent in zip(second.origin, second.size, first.size, strict=True))
-    if not inside and not grows:
-        return None
-    origin = (first.origin[0] + second.origin[0], first.origin[1] + second.origin[1])
-    return replace(node, operator=replace(second, origin=origin), inputs=producer.inputs)
 
 
+def _within(start: int, size: int, step: int, second_start: int, second_size: int, second_step: int, extent: int) -> bool:
+    """Whether along one axis the second selection stays inside the first, or the first holds all that there is, so that beyond it are zeros too."""
+    inside = second_start >= 0 and second_start + (second_size - 1) * second_step < size
+    return inside or (step == 1 and start <= 0 and start + size >= extent)

@@ -76,7 +76,7 @@ def contract(low: Lowering, step: Step, value: Value, *, axis: int, matrix: Arra
     if value.shape[axis] != matrix.shape[0]:
         raise RefusedError(f"it multiplies {value.shape[axis]} values by a matrix of {matrix.shape[0]} rows", "check the network's shapes")
     rows = [index for index in range(len(value.view)) if index != axis]
-    value = low.bind(value, [axis], rows[1:-1], rows[1:][-1:])
+    value = low.bind(value, [axis], rows[:-1], rows[-1:])
     shape = low.shape(value)
     summed = value.view[axis]
     kernel = _kernel(summed, shape)

@@ -6,20 +6,45 @@ from dataclasses import replace
 
 import numpy as np
 
+from ridgeline.algorithm.function import Function, clip, compose
 from ridgeline.algorithm.graph import Quantisation
-from ridgeline.algorithm.onnx.lowering import Constant, Lowering
+from ridgeline.algorithm.onnx.lowering import Constant, Lowering, Value
 from ridgeline.algorithm.onnx.step import RefusedError, Step
+from ridgeline.algorithm.operators import Copy, Expand, MaxPool, Resize, Select
 
 
 def quantize(low: Lowering, step: Step) -> None:
-    """Remembers the scale on the tensor that is quantised; its codes exist only between this node and a DequantizeLinear."""
+    """Remembers the scale on the tensor that is quantised, which is limited to what its codes can say: exporters drop a Relu that this limit does.
+
+    The codes themselves exist only between this node and a DequantizeLinear.
+    """
     scales = quantisation_of(low, step)
-    value = low.operand(step, 0)
-    known = low.quantisations.get(value.tensor)
-    if known is not None and known != scales:
-        value = low.copy(value, step.outputs[0])
-    low.quantisations[value.tensor] = scales
+    value = low.value(step, 0)
+    if value.codes is not None:
+        raise RefusedError("its input is quantised already", "quantise a value once")
+    if not _within(low, value, scales):
+        lowest, highest = ((code - scales.zero_point) * scales.scale for code in (scales.low, scales.high))
+        limited = compose(clip(lowest, highest), Function(expression=value.expression))
+        value = low.realise(replace(value, expression=limited.expression), step.inputs[0])
+    if low.quantisations.setdefault(value.tensor, scales) != scales:
+        value = low.copy(value, step.inputs[0])
+        low.quantisations[value.tensor] = scales
     low.put(step.outputs[0], replace(value, codes=scales))
+
+
+def _within(low: Lowering, value: Value, scales: Quantisation) -> bool:
+    """Whether the value is limited to the scale's range already: a network input, or moved from a tensor of the same scale."""
+    if value.expression != "x":
+        return False
+    tensor = value.tensor
+    while low.quantisations.get(tensor) != scales:
+        node = next((node for node in reversed(low.nodes) if node.output == tensor), None)
+        if node is None:
+            return True
+        if node.function is not None or not isinstance(node.operator, (MaxPool, Select, Resize, Expand, Copy)):
+            return False
+        tensor = node.inputs[0]
+    return True
 
 
 def dequantize(low: Lowering, step: Step) -> None:

@@ -183,7 +183,8 @@ def _grouped(context: _Context, weight: Array, window: _Window, work: Work, *, g
     """Each block of output channels reads the input channels of the groups that it touches."""
     outputs, channels = weight.shape[:2]
     (lanes_out, lanes_in) = context.lanes
-    first: Array = np.arange(outputs) // (outputs // groups) * channels  # input channel of each output channel
+    per_group = outputs // groups
+    first = np.array([channel // per_group * channels for channel in range(outputs)])  # input channel of each output channel
     starts = first[::lanes_out]
     relative = first - np.repeat(starts, lanes_out)[:outputs]
     chunks = -(-int(relative.max() + channels) // lanes_in)

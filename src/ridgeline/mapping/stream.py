@@ -125,9 +125,10 @@ class Space:
             if start < 0 or start + size > self.capacity:
                 continue
             events = [waits(occupant) for low, high, occupant in self.occupants if low < start + size and start < high]
-            if any(event is None for event in events):
+            known = [event for event in events if event is not None]
+            if len(known) < len(events):
                 continue
-            cost = (max(events, default=NEVER), order)
+            cost = (max(known, default=NEVER), order)
             if best is None or cost < best:
                 best = cost
         return None if best is None else candidates[best[1]]

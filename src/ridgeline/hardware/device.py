@@ -66,6 +66,21 @@ class PlaceAndRoute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     source: Text
 
 
+class Board(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Pins of the board for a bitstream: an oscillator, a reset button, a light, and a serial line each way."""
+
+    clock: Text
+    oscillator_mhz: PositiveFloat
+    reset: Text
+    reset_active_low: bool = False
+    led: Text
+    led_active_low: bool = False
+    serial_in: Text  # into the FPGA
+    serial_out: Text
+    io_type: Text
+    source: Text
+
+
 class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One FPGA on one board; `clock_mhz` is the clock that an engine is planned at, and `clock_source` says why.
 
@@ -81,6 +96,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     resources: Resources
     dram: Dram
     nextpnr: PlaceAndRoute | None = None
+    board: Board | None = None
 
     @property
     def bytes_per_cycle(self) -> float:

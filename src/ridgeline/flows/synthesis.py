@@ -1,0 +1,93 @@
+"""Synthesis of a design: the engine's resources, and for ECP5 its clock and a bitstream; for other families a project for the vendor's tool."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ridgeline.errors import InputError
+from ridgeline.flows.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from ridgeline.hardware.device import Device
+    from ridgeline.tools.nextpnr import Routed
+    from ridgeline.tools.yosys import Synthesis as Netlist
+
+SYNTH = "synth"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Synthesis:
+    """`resources` are the engine's own: dsp, bram (of 18 Kb), lut, ff. What was not measured is None; `files` are relative to the folder."""
+
+    resources: Mapping[str, int]
+    fmax_mhz: float | None
+    bitstream: Path | None
+    files: tuple[str, ...]
+
+
+def synthesise(folder: Path, device: Device, *, seed: int = 1, progress: Progress | None = None) -> Synthesis:
+    """Runs Yosys, and nextpnr where it knows the device, on `folder`/rtl, and writes to `folder`/synth. Raises RidgelineError."""
+    from ridgeline.backends.rtl.board import ENGINE, TOP, constraints, read_ports, wrapper
+    from ridgeline.backends.vivado import emit
+    from ridgeline.tools import yosys
+
+    progress = progress or Silent()
+    rtl = {path.relative_to(folder).as_posix(): path.read_text() for path in sorted((folder / "rtl").rglob("*.v"))}
+    if not rtl:
+        raise InputError(f"'{folder / 'rtl'}' holds no Verilog; give a folder that `ridgeline build` made")
+    top = {f"{TOP}.v": wrapper(read_ports(rtl.values()), device)}
+    made: dict[str, str | bytes] = dict(top)
+    fmax_mhz, bitstream = None, None
+    with tempfile.TemporaryDirectory(prefix="ridgeline-") as name:
+        work = Path(name)
+        progress.step("synthesising the engine with Yosys")
+        engine = yosys.synthesise(rtl, ENGINE, device.family, work / "engine")
+        made |= _reports(engine)
+        if device.nextpnr is None:
+            made |= emit([*(f"../{path}" for path in rtl), f"{TOP}.v"], device)
+        else:
+            made[f"{TOP}.lpf"] = constraints(device)
+            routed = _routed({**rtl, **top}, device, work, seed, progress)
+            made |= {"nextpnr.json": (routed.log.parent / "nextpnr.json").read_bytes(), "nextpnr.log": routed.log.read_bytes()}
+            fmax_mhz = routed.fmax_mhz
+            if routed.bitstream is not None and routed.fits_package:
+                bitstream = Path(SYNTH, f"{TOP}.bit")
+                made[bitstream.name] = routed.bitstream.read_bytes()
+    _write(made, folder / SYNTH)
+    files = tuple(sorted(f"{SYNTH}/{path}" for path in made))
+    return Synthesis(resources=counted(engine), fmax_mhz=fmax_mhz, bitstream=bitstream, files=files)
+
+
+def counted(engine: Netlist) -> dict[str, int]:
+    """By the names of summary.json."""
+    return {"dsp": engine.dsp, "bram": engine.bram_18kb, "lut": engine.lut, "ff": engine.ff}
+
+
+def _routed(files: Mapping[str, str], device: Device, work: Path, seed: int, progress: Progress) -> Routed:
+    from ridgeline.backends.rtl.board import TOP, constraints
+    from ridgeline.tools import nextpnr, yosys
+
+    assert device.nextpnr is not None
+    progress.step("synthesising it with pins")
+    netlist = yosys.synthesise(files, TOP, device.family, work / "board").netlist.read_bytes()
+    progress.step("placing and routing with nextpnr")
+    return nextpnr.place_and_route(
+        netlist, device.nextpnr, work / "nextpnr", seed=seed, clock_mhz=device.clock_mhz, lpf=constraints(device)
+    )
+
+
+def _reports(engine: Netlist) -> dict[str, bytes]:
+    return {"cells.json": (engine.log.parent / "cells.json").read_bytes(), "yosys.log": engine.log.read_bytes()}
+
+
+def _write(files: Mapping[str, str | bytes], folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)

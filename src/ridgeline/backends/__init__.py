@@ -1,0 +1,1 @@
+"""From an engine or a program to files that other tools read."""

@@ -1,0 +1,114 @@
+"""The MAC array: all lanes, their accumulators in two halves, and the controls in step with the data."""
+# pyright: basic
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, ClockSignal, Elaboratable, Module, Mux, Signal
+from amaranth.lib.data import View
+
+from ridgeline.backends.rtl.issue import OPERANDS, TAG
+from ridgeline.backends.rtl.lane import LanePorts
+from ridgeline.backends.rtl.memory import Memory, pipeline
+from ridgeline.backends.rtl.weights import index_bits
+from ridgeline.hardware.engine.engine import Engine
+from ridgeline.hardware.engine.timing import value_stage, window_stage
+from ridgeline.mapping.program import Mode
+
+
+class MacArray(Elaboratable):
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self.tag = Signal(TAG)  # of the read that issues in this cycle
+        self.operands = Signal(OPERANDS)
+        self.vector = Signal(8 * engine.vector_bytes)  # one cycle before the window's stage
+        self.weight_data = Signal(8 * engine.weight_word_bytes)
+        self.weight_index = Signal(index_bits(engine))
+        self.weight_is_block = Signal()
+        self.weight_is_taps = Signal()
+        self.release = Signal()
+        self.handover = Signal()
+        self.drain_half = Signal()
+        self.drain_index = Signal(range(engine.accumulator_depth))
+        self.drained = Signal(32 * engine.lanes_out)  # two cycles after drain_index and drain_half
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        tags = pipeline(m, self.tag, value_stage(self.engine) + 1, reset=True)
+        m.d.comb += [self.release.eq(tags[4].release), self.handover.eq(tags[-1].handover)]
+        halves = self._accumulators(m, tags)
+        self._lanes(m, tags, halves)
+        return m
+
+    def _accumulators(self, m: Module, tags: list[View]) -> list[Memory]:
+        depth = self.engine.accumulator_depth
+        stage = value_stage(self.engine)
+        following, index = Signal(range(depth)), Signal(range(depth))
+        before = tags[stage - 3]
+        m.d.comb += index.eq(Mux(before.reset, 0, following))
+        with m.If(before.valid):
+            m.d.sync += following.eq(index + before.emit)
+        indices = pipeline(m, index, 4)
+        halves = []
+        for half in range(2):
+            memory = Memory(width=32 * self.engine.lanes_out, depth=depth)
+            m.submodules[f"half{half}"] = memory
+            address = Signal(range(depth), name=f"half{half}_address", reset_less=True)
+            m.d.sync += address.eq(Mux(before.valid & (before.half == half), index, self.drain_index))
+            m.d.comb += [
+                memory.read_address.eq(address),
+                memory.write_address.eq(indices[4]),
+                memory.write_enable.eq(tags[stage + 1].emit & (tags[stage + 1].half == half)),
+            ]
+            halves.append(memory)
+        drain_half = pipeline(m, self.drain_half, 2)[-1]
+        m.d.comb += self.drained.eq(Mux(drain_half, halves[1].read_data, halves[0].read_data))
+        return halves
+
+    def _lanes(self, m: Module, tags: list[View], halves: list[Memory]) -> None:
+        engine = self.engine
+        window, value = window_stage(engine), value_stage(engine)
+        at = tags[window]
+        vector = Signal(8 * engine.lanes_in, reset_less=True)
+        with m.If(tags[window - 1].valid):
+            m.d.sync += vector.eq(self.vector)
+        operands = pipeline(m, self.operands, window)[-1]
+        totals = []
+        for o in range(engine.lanes_out):
+            lane = LanePorts(engine)
+            m.submodules[f"lane{o}"] = lane.instance()
+            m.d.comb += [
+                lane.clk.eq(ClockSignal()),
+                lane.valid_masked.eq(tags[window - 1].valid),
+                lane.newest.eq(self.vector.word_select(o, 8)),
+                lane.vector.eq(vector),
+                lane.swap_window.eq(at.swap),
+                lane.depthwise_window.eq(at.mode == Mode.DEPTHWISE),
+                lane.product_window.eq(at.mode == Mode.PRODUCT),
+                lane.zero_a.eq(operands.zero_a), lane.zero_b.eq(operands.zero_b), lane.tap_mask.eq(operands.tap_mask),
+                lane.maximum_tree.eq(tags[value - 1].mode == Mode.MAXIMUM),
+                lane.maximum_value.eq(tags[value].mode == Mode.MAXIMUM),
+                lane.emit_value.eq(tags[value].emit),
+                lane.in_place_value.eq(tags[value].in_place),
+                lane.overwrite_memory.eq(tags[value - 1].overwrite),
+                lane.half_memory.eq(tags[value - 1].half),
+                lane.accumulator_0.eq(halves[0].read_data.word_select(o, 32)),
+                lane.accumulator_1.eq(halves[1].read_data.word_select(o, 32)),
+            ]  # fmt: skip
+            self._weights(m, lane, o)
+            totals.append(lane.total)
+        m.d.comb += [memory.write_data.eq(Cat(*totals)) for memory in halves]
+
+    def _weights(self, m: Module, lane: LanePorts, o: int) -> None:
+        """Which word of a block a lane's bytes come in, and where in it."""
+        engine, size = self.engine, self.engine.weight_word_bytes
+        word, offset = divmod(o * engine.lanes_in, size)
+        m.d.comb += [
+            lane.block_bytes.eq(self.weight_data[8 * offset : 8 * (offset + engine.lanes_in)]),
+            lane.block_load.eq(self.weight_is_block & (self.weight_index == word)),
+        ]
+        for j in range(engine.taps):
+            word, offset = divmod(j * engine.lanes_out + o, size)
+            m.d.comb += [
+                lane.tap_bytes[8 * j : 8 * j + 8].eq(self.weight_data[8 * offset : 8 * offset + 8]),
+                lane.tap_load[j].eq(self.weight_is_taps & (self.weight_index == word)),
+            ]

@@ -1,0 +1,190 @@
+"""The front of the MAC unit: one read a cycle, with what is to become of it."""
+# pyright: basic
+
+from __future__ import annotations
+
+from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.lib.data import StructLayout
+
+from ridgeline.backends.rtl.activation import OFFSET_BITS, ROW_BITS
+from ridgeline.backends.rtl.decode import layout
+from ridgeline.backends.rtl.memory import Queue
+from ridgeline.backends.rtl.tokens import Countdown, Tokens
+from ridgeline.hardware.engine.engine import Engine
+from ridgeline.hardware.engine.timing import QUEUE_DEPTH, RUN_MINIMUM, log2
+from ridgeline.mapping.program import Mode, Opcode
+
+_HERE = ("weight_wait", "weight_release", "output_wait", "output_commit", "use_table", "table", "zero_point", "low", "high", "weight_address",
+         "output_address", "output_row", "output_pixel", "output_rows", "output_columns")  # fmt: skip
+COMPUTE = layout(Opcode.COMPUTE, *(name for name in layout(Opcode.COMPUTE).members if name not in _HERE))
+# What the pipeline has to know of each read.
+TAG = StructLayout(
+    {
+        "valid": 1,
+        "swap": 1,  # the weight block changes
+        "reset": 1,  # of the accumulator's index
+        "emit": 1,
+        "overwrite": 1,
+        "in_place": 1,
+        "mode": 2,
+        "half": 1,
+        "handover": 1,  # the half is complete
+        "release": 1,  # of the activation tile
+    }
+)
+OPERANDS = StructLayout({"zero_a": signed(8), "zero_b": signed(8), "tap_mask": 8})
+
+
+class Issue(Elaboratable):
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self.queue = Queue(COMPUTE, depth=QUEUE_DEPTH)
+        self.activation_tokens = Tokens()
+        self.half_tokens = Tokens(initial=2)
+        self.block_ready = Signal()
+        self.block_taken = Signal()
+        self.tag = Signal(TAG)
+        self.operands = Signal(OPERANDS, reset_less=True)
+        self.base = Signal(log2(engine.activation_bytes), reset_less=True)
+        self.offset = Signal(signed(OFFSET_BITS), reset_less=True)
+        self.row = Signal(signed(ROW_BITS), reset_less=True)
+        self.rows = Signal(16, reset_less=True)
+        self.row_bytes = Signal(24, reset_less=True)
+        self.fill = Signal(8, reset_less=True)
+        self.started = Signal()  # a COMPUTE's first read
+        self.stopped = Signal()  # its last read
+        self.idle = Signal()
+        self.recent_starts = Signal(RUN_MINIMUM - 1)
+        self.recent_reads = Signal(RUN_MINIMUM - 1)
+        self.needs_half = Signal(init=1)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.queue = self.queue
+        m.submodules.activation_tokens = self.activation_tokens
+        m.submodules.half_tokens = self.half_tokens
+        runs = Runs(self.engine)
+        m.submodules.runs = runs
+        m.d.comb += [
+            Value.cast(runs.item).eq(Value.cast(self.queue.out)),
+            runs.item_valid.eq(self.queue.valid),
+            self.queue.pop.eq(runs.item_pop),
+        ]
+        self._reads(m, runs)
+        return m
+
+    def _reads(self, m: Module, runs: Runs) -> None:
+        """The pixels of a run, row by row."""
+        item = self.queue.out
+        active, first_read, issue = Signal(), Signal(reset_less=True), Signal()
+        group_first, group_last = Signal(reset_less=True), Signal(reset_less=True)
+        config = Signal(COMPUTE, reset_less=True)
+        origin = Signal(signed(OFFSET_BITS), reset_less=True)
+        skip, emitted = Signal(4, reset_less=True), Signal()
+        x, y = Countdown(12, "x"), Countdown(12, "y")
+        run_done, needs_block, adds = Signal(), Signal(reset_less=True), Signal(reset_less=True)
+        m.d.comb += [
+            issue.eq(active & (~first_read | self._permitted(m, config, needs_block, adds, group_first))),
+            run_done.eq(issue & x.last & y.last),
+            runs.take.eq(runs.valid & (~active | run_done)),
+            emitted.eq((config.mode == Mode.MATRIX) | (skip == 0)),
+            self.block_taken.eq(issue & first_read & needs_block),
+            self.started.eq(issue & first_read & group_first),
+            self.stopped.eq(run_done & group_last),
+            self.idle.eq(~active & ~runs.valid & self.queue.empty),
+        ]
+        self._history(m, issue, first_read)
+        self._tag(m, config, issue, first_read, group_first, emitted, needs_block)
+        with m.If(issue):
+            m.d.sync += [first_read.eq(0), *x.step(), self.offset.eq(self.offset + config.x_byte)]
+            m.d.sync += skip.eq(Mux(skip == 0, config.emit_stride - 1, skip - 1))
+            with m.If(x.last):
+                m.d.sync += [*x.load(config.x_count), *y.step(), self.offset.eq(origin), skip.eq(config.emit_from)]
+                m.d.sync += [self.row.eq(self.row + config.y_row), self.base.eq(self.base + config.y_address)]
+            with m.If(run_done):
+                m.d.sync += active.eq(0)
+        with m.If(runs.take):
+            m.d.sync += [
+                active.eq(1), first_read.eq(1), group_first.eq(runs.first), group_last.eq(runs.last),
+                self.offset.eq(runs.offset), origin.eq(runs.offset), self.row.eq(runs.row), self.base.eq(runs.base),
+                *x.load(item.x_count), *y.load(item.y_count), skip.eq(item.emit_from),
+                needs_block.eq(((item.mode == Mode.MATRIX) | (item.mode == Mode.DEPTHWISE)) & (runs.first | ~item.hold)),
+                adds.eq(~item.hold & ~item.in_place & ~(item.first & runs.first)),
+                Value.cast(config).eq(Value.cast(item)),
+            ]  # fmt: skip
+        m.d.comb += [self.rows.eq(config.rows), self.row_bytes.eq(config.row_bytes), self.fill.eq(config.fill)]
+        m.d.comb += [
+            self.operands.zero_a.eq(config.zero_a), self.operands.zero_b.eq(config.zero_b), self.operands.tap_mask.eq(config.tap_mask),
+        ]  # fmt: skip
+
+    def _history(self, m: Module, issue: Signal, first_read: Signal) -> None:
+        m.d.sync += [
+            self.recent_starts.eq(self.recent_starts << 1 | (issue & first_read)),
+            self.recent_reads.eq(self.recent_reads << 1 | issue),
+        ]
+
+    def _permitted(self, m: Module, config, needs_block: Signal, adds: Signal, group_first: Signal) -> Value:
+        """Whether a run's first read may issue."""
+        tokens = (~config.activation_wait | self.activation_tokens.available) & (~self.needs_half | self.half_tokens.available)
+        spaced = ~(adds & (self.recent_starts.any() | (group_first & self.recent_reads.any())))
+        return (~needs_block | self.block_ready) & spaced & (~group_first | tokens)
+
+    def _tag(self, m: Module, config, issue: Signal, first_read: Signal, group_first: Signal, emitted: Signal, needs_block: Signal) -> None:
+        half = Signal()
+        with m.If(self.started):
+            m.d.comb += [self.activation_tokens.take.eq(config.activation_wait), self.half_tokens.take.eq(self.needs_half)]
+            m.d.sync += self.needs_half.eq(0)
+        with m.If(self.stopped & config.last):
+            m.d.sync += [self.needs_half.eq(1), half.eq(~half)]
+        overwrite = config.hold | (config.first & group_first)
+        m.d.comb += [
+            self.tag.valid.eq(issue),
+            self.tag.swap.eq(issue & first_read & needs_block),
+            self.tag.reset.eq(first_read & (group_first | ~config.hold)),
+            self.tag.emit.eq(issue & emitted),
+            self.tag.overwrite.eq(overwrite),
+            self.tag.in_place.eq(config.in_place & ~overwrite),
+            self.tag.mode.eq(config.mode),
+            self.tag.half.eq(half),
+            self.tag.handover.eq(self.stopped & config.last),
+            self.tag.release.eq(self.stopped & config.activation_release),
+        ]
+
+
+class Runs(Elaboratable):
+    """The runs of a COMPUTE: where each starts. One a cycle."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self.item = Signal(COMPUTE)
+        self.item_valid = Signal()
+        self.item_pop = Signal()
+        self.valid = Signal()
+        self.take = Signal()
+        self.first = Signal(reset_less=True)
+        self.last = Signal()
+        self.offset = Signal(signed(OFFSET_BITS), reset_less=True)
+        self.row = Signal(signed(ROW_BITS), reset_less=True)
+        self.base = Signal(log2(engine.activation_bytes), reset_less=True)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        item = self.item
+        ky, kx, chunk = Countdown(12, "ky"), Countdown(12, "kx"), Countdown(14, "chunk")
+        column = Signal(signed(OFFSET_BITS), reset_less=True)  # the offset of chunk 0
+        m.d.comb += [self.last.eq(ky.last & kx.last & chunk.last), self.item_pop.eq(self.take & self.last)]
+        with m.If(~self.valid):
+            m.d.sync += [
+                self.valid.eq(self.item_valid), self.first.eq(1), self.row.eq(item.row), self.base.eq(item.address),
+                self.offset.eq(item.byte), column.eq(item.byte),
+                *ky.load(item.ky_count), *kx.load(item.kx_count), *chunk.load(item.chunk_count),
+            ]  # fmt: skip
+        with m.Elif(self.take):
+            m.d.sync += [self.first.eq(0), self.valid.eq(~self.last), *chunk.step(), self.offset.eq(self.offset + self.engine.lanes_in)]
+            with m.If(chunk.last):
+                following = column + item.kx_byte
+                m.d.sync += [*chunk.load(item.chunk_count), *kx.step(), column.eq(following), self.offset.eq(following)]
+                with m.If(kx.last):
+                    m.d.sync += [*kx.load(item.kx_count), *ky.step(), column.eq(item.byte), self.offset.eq(item.byte)]
+                    m.d.sync += [self.row.eq(self.row + item.ky_row), self.base.eq(self.base + item.ky_address)]
+        return m

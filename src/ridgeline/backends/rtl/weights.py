@@ -1,0 +1,163 @@
+"""The weight buffer and the unit that reads blocks and parameters from it."""
+# pyright: basic
+
+from __future__ import annotations
+
+from amaranth.hdl import Elaboratable, Module, Mux, Signal
+from amaranth.lib.data import StructLayout
+
+from ridgeline.backends.rtl.decode import layout
+from ridgeline.backends.rtl.memory import Memory, Queue, pipeline
+from ridgeline.backends.rtl.tokens import Countdown, Tokens
+from ridgeline.hardware.engine.engine import Engine
+from ridgeline.hardware.engine.timing import QUEUE_DEPTH, log2, weight_latency
+from ridgeline.mapping.program import Mode, Opcode
+
+COMPUTE = layout(
+    Opcode.COMPUTE, "mode", "weight_wait", "weight_release", "last", "hold", "ky_count", "kx_count", "chunk_count", "weight_address"
+)
+
+
+def index_bits(engine: Engine) -> int:
+    """Of the number of a word in its block."""
+    return max(1, (max(engine.block_words, engine.tap_block_words, engine.parameter_words) - 1).bit_length())
+
+
+class WeightUnit(Elaboratable):
+    """Reads at its own pace, one block ahead of the MAC unit; the words arrive `weight_latency` cycles later with what they are."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self.queue = Queue(COMPUTE, depth=QUEUE_DEPTH)
+        self.ready_tokens = Tokens()
+        self.block_ready = Signal()  # the next run's block is complete at the latest in this cycle
+        self.block_taken = Signal()  # a run that needs a block issues its first read
+        self.parameters_ready = Signal()
+        self.parameters_taken = Signal()  # by the drain unit, at its start
+        self.release = Signal()
+        self.idle = Signal()
+        self.data = Signal(8 * engine.weight_word_bytes, reset_less=True)
+        self.index = Signal(index_bits(engine))
+        self.is_block = Signal()
+        self.is_taps = Signal()
+        self.is_parameters = Signal()
+        self.write_enable = Signal()
+        self.write_word = Signal(24)  # in bus words
+        self.write_data = Signal(8 * engine.bus_bytes)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.queue = self.queue
+        m.submodules.ready_tokens = self.ready_tokens
+        command = self._command(m)
+        stages = pipeline(m, command, weight_latency(self.engine) - 1, reset=True)
+        self._buffer(m, stages[-3].address)
+        arrived = stages[-1]
+        m.d.comb += [
+            self.index.eq(arrived.index),
+            self.is_block.eq(arrived.block),
+            self.is_taps.eq(arrived.taps),
+            self.is_parameters.eq(arrived.parameters),
+            self.release.eq(stages[-2].release),
+        ]
+        with m.If(self.parameters_taken):
+            m.d.sync += self.parameters_ready.eq(0)
+        with m.If(arrived.parameters & arrived.final):
+            m.d.sync += self.parameters_ready.eq(1)
+        return m
+
+    def _command(self, m: Module) -> Signal:
+        """The front: what is read in this cycle."""
+        engine, item, tokens = self.engine, self.queue.out, self.ready_tokens
+        bits = log2(engine.weight_words)
+        command = Signal(StructLayout({"address": bits, "index": index_bits(engine), "block": 1, "taps": 1, "parameters": 1, "final": 1, "release": 1}))
+        address, index = Signal(bits, reset_less=True), Signal(index_bits(engine))
+        weighted = (item.mode == Mode.MATRIX) | (item.mode == Mode.DEPTHWISE)
+        taps, last_word = Signal(), Signal()
+        m.d.comb += [
+            taps.eq(item.mode == Mode.DEPTHWISE),
+            last_word.eq(index == Mux(taps, engine.tap_block_words - 1, engine.block_words - 1)),
+            command.address.eq(address),
+            command.index.eq(index),
+            command.final.eq(index == engine.parameter_words - 1),
+        ]
+        blocks = _Blocks(m, item)
+        shadow_free, ready, parameters_free = Signal(init=1), Signal(), Signal(init=1)
+        finished, complete = Signal(), Signal()
+        m.d.comb += [
+            complete.eq((command.block | command.taps) & last_word),
+            self.block_ready.eq(ready | complete),
+            self.queue.pop.eq(finished),
+            command.release.eq(finished & item.weight_release),
+        ]
+        m.d.sync += ready.eq((ready | complete) & ~self.block_taken)
+        with m.FSM(name="weight") as fsm:
+            with m.State("IDLE"):
+                with m.If(self.queue.valid & (~item.weight_wait | tokens.available)):
+                    m.d.comb += tokens.take.eq(item.weight_wait)
+                    m.d.sync += [address.eq(item.weight_address), index.eq(0), *blocks.load()]
+                    with m.If(weighted):
+                        m.next = "BLOCKS"
+                    with m.Elif(item.last):
+                        m.next = "PARAMETERS"
+                    with m.Else():
+                        m.d.comb += finished.eq(1)
+            with m.State("BLOCKS"), m.If((index != 0) | shadow_free):
+                m.d.comb += [command.block.eq(~taps), command.taps.eq(taps)]
+                m.d.sync += [address.eq(address + 1), index.eq(index + 1), shadow_free.eq(0)]
+                with m.If(last_word):
+                    m.d.sync += index.eq(0)
+                    blocks.step()
+                    with m.If(blocks.last & item.last):
+                        m.next = "PARAMETERS"
+                    with m.Elif(blocks.last):
+                        m.d.comb += finished.eq(1)
+                        m.next = "IDLE"
+            with m.State("PARAMETERS"), m.If((index != 0) | parameters_free):
+                m.d.comb += command.parameters.eq(1)
+                m.d.sync += [address.eq(address + 1), index.eq(index + 1), parameters_free.eq(0)]
+                with m.If(index == engine.parameter_words - 1):
+                    m.d.comb += finished.eq(1)
+                    m.next = "IDLE"
+        with m.If(self.block_taken):
+            m.d.sync += shadow_free.eq(1)
+        with m.If(self.parameters_taken):  # what is read now arrives after the drain unit's own registers have loaded
+            m.d.sync += parameters_free.eq(1)
+        m.d.comb += self.idle.eq(fsm.ongoing("IDLE") & self.queue.empty)
+        return command
+
+    def _buffer(self, m: Module, read: Signal) -> None:
+        engine = self.engine
+        columns = engine.weight_word_bytes // engine.bus_bytes
+        bits = log2(columns)
+        for column in range(columns):
+            memory = Memory(width=8 * engine.bus_bytes, depth=engine.weight_words)
+            m.submodules[f"column{column}"] = memory
+            mine = (self.write_word[:bits] == column) if bits else 1
+            m.d.comb += [
+                memory.write_enable.eq(self.write_enable & mine),
+                memory.write_address.eq(self.write_word[bits:]),
+                memory.write_data.eq(self.write_data),
+                memory.read_address.eq(read),
+            ]
+            m.d.sync += self.data.word_select(column, 8 * engine.bus_bytes).eq(memory.read_data)
+
+
+class _Blocks:
+    """Counts the blocks of a COMPUTE: ky_count * kx_count * chunk_count, or one."""
+
+    def __init__(self, m: Module, item):
+        self.m, self.item = m, item
+        self.ky, self.kx, self.chunk = Countdown(12, "ky"), Countdown(12, "kx"), Countdown(14, "chunk")
+        self.last = (self.ky.last & self.kx.last & self.chunk.last) | item.hold
+
+    def load(self):
+        return [*self.ky.load(self.item.ky_count), *self.kx.load(self.item.kx_count), *self.chunk.load(self.item.chunk_count)]
+
+    def step(self):
+        m, item = self.m, self.item
+        m.d.sync += self.chunk.step()
+        with m.If(self.chunk.last):
+            m.d.sync += [*self.chunk.load(item.chunk_count), *self.kx.step()]
+            with m.If(self.kx.last):
+                m.d.sync += [*self.kx.load(item.kx_count), *self.ky.step()]

@@ -1,0 +1,100 @@
+"""The clock cycles of the emitted engine, by design: the emitted Verilog is built from these functions and the cost model reads them.
+
+The vocabulary is docs/engine.md's. "Issue" is the cycle in which a unit's front sends a read on its way; what follows is a pipeline that never
+stalls, so that every unit lasts as long as its front issues, and the rest is latency.
+
+*MAC unit.* A COMPUTE's first run can issue `MAC_START` cycles after the instruction has come to the head of the queue. A run of P = y_count *
+x_count reads issues one a cycle. The next run's first read follows the last one's without a gap, unless one of these holds it back:
+(a) its weight block: see below; (b) it adds to accumulators in memory (neither the run overwrites, nor `hold`, nor `in_place`): then it issues
+at least `RUN_MINIMUM` cycles after the previous run's first read, and the first run of a COMPUTE without `first` at least `RUN_MINIMUM` cycles
+after the last read before it; (c) the first run of a COMPUTE waits for its tokens. The next COMPUTE's first run issues at the earliest in the
+cycle after the last read, and `MAC_GAP` cycles after the last run's first read: only COMPUTEs whose last run is shorter than that
+see a gap. Once its last read is issued, `accumulate_latency` cycles pass before the drain unit may start.
+
+*Weight unit.* A block of W words is read at one word a cycle. The first word of block i + 1 is issued at the earliest in the cycle after run i (the
+one that uses block i) issued its first read; run i + 1 issues its first read at the earliest in the cycle of its block's last word. So runs
+shorter than W cycles last W cycles each. A COMPUTE costs `WEIGHT_GAP` further cycles between the last word before it and its first one. The
+parameters' words follow the blocks (one a cycle), from `PARAMETER_FREE` cycles after the previous drained COMPUTE's drain started on.
+They can be used `weight_latency` cycles after their issue.
+
+*Drain unit.* Starts `DRAIN_START` cycles after its tokens, half and parameters are there, then reads one vector a cycle; the next one starts
+`DRAIN_GAP` cycles after the last read and at least `DRAIN_MINIMUM` cycles after this one's start. The last vector is in the output buffer, and
+its token given, `DRAIN_LATENCY` cycles after its read.
+"""
+
+from __future__ import annotations
+
+from ridgeline.hardware.engine.engine import Engine
+
+QUEUE_DEPTH = 16  # instructions waiting in each unit's queue, the one in work not counted
+QUEUE_LATENCY = 2  # cycles from dispatch to the head of an empty queue
+TOKEN_LATENCY = 2  # cycles from the event to the cycle in which the waiting unit can act on it
+
+# Fetch: bursts of FETCH_BURST_BYTES, FETCH_BURSTS of them in flight or waiting to be dispatched; they go before loads.
+FETCH_BURST_BYTES = 256
+FETCH_BURSTS = 4
+
+OUTSTANDING_WRITES = 16  # bursts
+WRITE_QUEUE = 16  # beats between the output buffer and the port
+
+RUN_MINIMUM = 4  # cycles from an accumulator's read to the next
+MAC_START = 2
+MAC_GAP = 4
+WEIGHT_GAP = 2
+PARAMETER_FREE = 1
+DRAIN_START = 2
+DRAIN_GAP = 2
+DRAIN_MINIMUM = 14
+DRAIN_LATENCY = 14
+
+ADDRESS_STAGES = 3  # from issue to the address at the activation buffer's memories
+READ_STAGES = 2  # the memory and the register after it
+LEVELS_A_STAGE = 2  # of multiplexers or adders between two registers
+
+
+def log2(value: int) -> int:
+    """Of a power of two."""
+    return value.bit_length() - 1
+
+
+def activation_banks(engine: Engine) -> int:
+    """Memories of one vector each, of which two neighbours are read at a time."""
+    return max(2, engine.bus_bytes // engine.vector_bytes)
+
+
+def output_banks(engine: Engine) -> int:
+    return max(1, engine.bus_bytes // engine.lanes_out)
+
+
+def rotate_stages(engine: Engine) -> int:
+    """Registers of the rotator that moves the wanted bytes of all banks to the front."""
+    return -(-log2(activation_banks(engine) * engine.vector_bytes) // LEVELS_A_STAGE)
+
+
+def store_rotate_stages(engine: Engine) -> int:
+    return max(1, -(-log2(output_banks(engine)) // LEVELS_A_STAGE))
+
+
+def tree_stages(engine: Engine) -> int:
+    """Registers of a lane's adder tree."""
+    return -(-log2(engine.lanes_in) // LEVELS_A_STAGE)
+
+
+def window_stage(engine: Engine) -> int:
+    """Cycles from issue to the window; the weights are swapped at its end."""
+    return ADDRESS_STAGES + READ_STAGES + rotate_stages(engine) + 2
+
+
+def value_stage(engine: Engine) -> int:
+    """Cycles from issue to the value that is accumulated."""
+    return window_stage(engine) + 2 + tree_stages(engine) + 1
+
+
+def accumulate_latency(engine: Engine) -> int:
+    """Cycles from issue to the accumulator in its memory."""
+    return value_stage(engine) + 2
+
+
+def weight_latency(engine: Engine) -> int:
+    """Cycles from a weight word's issue to its registers: just in time for a vector issued in the same cycle."""
+    return window_stage(engine)

@@ -6,7 +6,7 @@ decoder alike. docs/engine.md says what each instruction does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import ClassVar, TypeAlias
@@ -193,7 +193,7 @@ class End:
 
 
 Instruction: TypeAlias = Load | Compute | Store | End
-_CLASSES: Mapping[Opcode, type[Instruction]] = {Opcode.LOAD: Load, Opcode.COMPUTE: Compute, Opcode.STORE: Store, Opcode.END: End}
+_CLASSES: Mapping[Opcode, Callable[..., Instruction]] = {Opcode.LOAD: Load, Opcode.COMPUTE: Compute, Opcode.STORE: Store, Opcode.END: End}
 
 
 def encode(instruction: Instruction) -> bytes:
@@ -270,6 +270,12 @@ class Program:
         """Constants and encoded instructions, as they lie in DRAM from address 0."""
         padding = bytes(self.entry - len(self.constants))
         return self.constants + padding + b"".join(encode(instruction) for instruction in self.instructions)
+
+    def verify(self) -> None:
+        """Raises CheckFailedError at the first instruction whose tokens can lock up or race (`mapping.verify`)."""
+        from ridgeline.mapping.verify import verify  # it reads this module
+
+        verify(self)
 
 
 def instruction_bits() -> dict[Opcode, int]:

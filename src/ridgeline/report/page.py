@@ -46,14 +46,14 @@ def percent(value: float | None) -> str:
 
 def resource_rows(resources: Mapping[str, Any], available: Mapping[str, int]) -> list[dict[str, Any]]:
     """One row a resource: predicted, synthesised, what the device has, and the share of it."""
-    predicted: Mapping[str, int] = resources["predicted"]
+    predicted: Mapping[str, int | None] = resources["predicted"]
     synthesised: Mapping[str, int | None] = resources["synthesized"] or {}
     rows: list[dict[str, Any]] = []
     for name in predicted:
         measured = synthesised.get(name)
         used = predicted[name] if measured is None else measured
-        error = None if not measured else predicted[name] / measured - 1
-        share = used / available[name] if available.get(name) else None
+        error = None if not measured or predicted[name] is None else predicted[name] / measured - 1
+        share = used / available[name] if used is not None and available.get(name) else None
         row = {"name": name, "predicted": predicted[name], "synthesized": measured, "error": error}
         rows.append(row | {"available": available.get(name), "share": share})
     return rows

@@ -1,0 +1,25 @@
+"""What an ONNX file takes and gives."""
+
+from __future__ import annotations
+
+import onnx
+
+from ridgeline.errors import InputError
+
+
+def input_shapes(model: bytes) -> dict[str, tuple[int, ...]]:
+    """Input name -> its shape without the leading batch axis; initialisers are no inputs. Raises InputError for a dynamic axis behind the batch."""
+    graph = onnx.ModelProto.FromString(model).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    return {value.name: _shape(value) for value in graph.input if value.name not in constants}
+
+
+def output_names(model: bytes) -> tuple[str, ...]:
+    return tuple(value.name for value in onnx.ModelProto.FromString(model).graph.output)
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    axes = list(value.type.tensor_type.shape.dim)[1:]
+    if any(axis.WhichOneof("value") != "dim_value" for axis in axes):
+        raise InputError(f"input '{value.name}' has a dynamic axis behind the batch")
+    return tuple(int(axis.dim_value) for axis in axes)

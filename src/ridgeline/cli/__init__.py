@@ -1,0 +1,48 @@
+"""The command line: parses, calls a flow, prints."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from ridgeline.cli.commands import ridgeline
+from ridgeline.errors import RidgelineError
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs a command and exits: 0 done, 1 a check failed, 2 cannot be carried out, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        with ridgeline.make_context("ridgeline", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            ridgeline.invoke(context)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except RidgelineError as error:
+        _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; nothing was written", INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except OSError as error:
+        _fail(f"{error.strerror or error}{f': {error.filename!r}' if error.filename else ''}", 2)
+    except MemoryError:
+        _fail("not enough memory; try fewer --images", 2)
+    sys.exit(0)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"ridgeline: {message}", err=True)
+    sys.exit(status)
+
+
+def _terminated(*_: object) -> NoReturn:
+    sys.exit(143)

@@ -1,0 +1,128 @@
+"""The verbs. Everything heavy is imported inside them, so that `ridgeline --help` stays quick."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ridgeline import __version__
+from ridgeline.cli import tables
+from ridgeline.cli.messages import Messages
+from ridgeline.errors import CheckFailedError
+
+Command = Callable[..., None]
+PINS = ("taps", "bus_bytes", "activation_bytes", "weight_bytes", "output_bytes", "accumulator_depth")
+CAPS = ("dsp", "bram", "lut", "ff")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ridgeline")
+def ridgeline() -> None:
+    """From a trained network to a verified accelerator."""
+
+
+def _each(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _pin(name: str) -> Callable[[Command], Command]:
+    return click.option(f"--{name.replace('_', '-')}", name, type=int, help=f"Pin the engine's {name.replace('_', ' ')}.")
+
+
+def _cap(name: str) -> Callable[[Command], Command]:
+    kind = "BRAM of 18 Kb" if name == "bram" else name.upper()
+    return click.option(f"--max-{name}", type=click.IntRange(min=1), help=f"Use at most so many {kind}.")
+
+
+@ridgeline.command()
+@click.argument("network")
+@click.option("--data", type=click.Path(path_type=Path), help="Images to calibrate and verify on: an npz by the inputs' names, or an npy.")
+@click.option("--device", required=True, help="A name that `ridgeline show devices` lists, or a TOML file.")
+@click.option("--out", type=click.Path(path_type=Path), help="Output folder: absent, empty, or made by Ridgeline.  [default: build/NETWORK]")
+@click.option("--batch", type=click.IntRange(min=1), help="Extent of a dynamic leading axis.  [default: 1]")
+@click.option("--images", type=click.IntRange(min=1), help="How many images to simulate.  [default: as many as take seconds]")
+@click.option("--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True)
+@click.option("--lanes", help="Pin the array, output x input lanes, such as 16x16.")
+@_each([_pin(name) for name in PINS])
+@_each([_cap(name) for name in CAPS])
+@click.option("--clock-mhz", type=float, help="Plan at this clock instead of the device's.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of noise, random stalls, and place and route.")
+@click.option("--stalls", type=click.FloatRange(0, 0.9), default=0.0, help="Share of cycles in which each channel of the memory rests at random.")
+@click.option("--synth/--no-synth", default=False, help="Synthesise with Yosys; on ECP5 place, route and pack a bitstream too.")
+@click.option("--wave", is_flag=True, help="Write a waveform, wave.vcd, of the first image.")
+@click.option("--json", "as_json", is_flag=True, help="Print summary.json instead of a table.")
+def build(network: str, out: Path | None, lanes: str | None, as_json: bool, **given: Any) -> None:
+    """Make a verified accelerator for NETWORK: an ONNX file, or a name that `ridgeline show models` lists."""
+    from ridgeline.flows import options
+    from ridgeline.flows.build import build as run
+
+    pins = {name: given.pop(name) for name in PINS}
+    caps = {name: given.pop(f"max_{name}") for name in CAPS}
+    if lanes is not None:
+        pins["lanes_out"], pins["lanes_in"] = options.lanes(lanes)
+    asked = options.Options(
+        network=network,
+        out=out or Path("build") / Path(network).stem,
+        pins={name: value for name, value in pins.items() if value is not None},
+        caps={name: value for name, value in caps.items() if value is not None},
+        **given,
+    )
+    messages = Messages()
+    try:
+        found = run(asked, messages)
+    finally:
+        messages.clear()
+    _print(found.summary, tables.built(found.summary, str(asked.out)), as_json=as_json)
+    _require(found.failure)
+
+
+@ridgeline.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--images", type=click.IntRange(min=1), help="Only the first so many.")
+@click.option("--stalls", type=click.FloatRange(0, 0.9), default=0.0, help="Share of cycles in which each channel of the memory rests at random.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of the random stalls.")
+@click.option("--wave", type=click.Path(path_type=Path), help="Write a waveform (VCD) of the first image to this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
+def verify(folder: Path, images: int | None, stalls: float, seed: int, wave: Path | None, as_json: bool) -> None:
+    """Simulate whatever Verilog and program lie in FOLDER, and compare every value with its golden.onnx."""
+    from ridgeline.flows.check import Settings
+    from ridgeline.flows.verify import verify as run
+    from ridgeline.tools.simulator import Stalls
+
+    messages = Messages()
+    try:
+        found = run(folder, Settings(stalls=Stalls(share=stalls, seed=seed), wave=wave), images=images, progress=messages)
+    finally:
+        messages.clear()
+    _print(found.summary, tables.verified(found.summary), as_json=as_json)
+    _require(found.failure)
+
+
+@ridgeline.command()
+@click.argument("what")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
+def show(what: str, as_json: bool) -> None:
+    """Show WHAT: models, devices or operators, or one of them by its name."""
+    from ridgeline.flows.show import show as run
+
+    found = run(what)
+    text = tables.table(found.head, found.rows) if found.head else tables.pairs(found.values)
+    _print(found.values, text, as_json=as_json)
+
+
+def _print(values: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    click.echo(json.dumps(values, indent=2, allow_nan=False) if as_json else text)
+
+
+def _require(failure: str | None) -> None:
+    if failure is not None:
+        raise CheckFailedError(failure)

@@ -1,0 +1,79 @@
+"""What a person reads after a run: short tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Columns padded to their widest cell; numbers to the right."""
+    cells = [[_text(cell) for cell in row] for row in rows]
+    widths = [max(len(name), *(len(row[index]) for row in cells), 0) for index, name in enumerate(head)]
+    right = [bool(rows) and all(isinstance(row[index], int | float) or row[index] is None for row in rows) for index in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        padded = (cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in zip(row, widths, right, strict=True))
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(head), *(line(row) for row in cells)])
+
+
+def pairs(values: Mapping[str, object]) -> str:
+    """One line a value; the names of values within values are joined by dots."""
+    values = dict(_flat(values))
+    width = max(len(name) for name in values)
+    return "\n".join(f"{name.ljust(width)}  {_text(value)}".rstrip() for name, value in values.items())
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(cast("Mapping[str, object]", value), f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def built(summary: Mapping[str, Any], out: str) -> str:
+    """The result of `build`."""
+    engine, cycles, resources = summary["engine"], summary["cycles"], summary["resources"]
+    measured = resources["synthesized"]
+    counted = measured if any(value is not None for value in measured.values()) else resources["predicted"]
+    accuracy = summary["accuracy"]
+    lines = {
+        "network": f"{summary['network']} on {summary['device']} at {summary['clock_mhz']:g} MHz",
+        "engine": f"{engine['lanes_out']} x {engine['lanes_in']} lanes, {engine['taps']} depthwise taps, {engine['bus_bytes']}-byte bus",
+        "bit-exact": f"{_yes(summary['bit_exact'])}: {summary['values_compared']:,} values of {summary['images']:,} images against onnxruntime",
+        "quality": ", ".join(f"{name} {'exact' if value is None else f'{value:.1f} dB'}" for name, value in summary["sqnr_db"].items()),
+        "accuracy": ", ".join(f"{name} {100 * value:.2f} %" for name, value in accuracy.items() if value is not None),
+        "cycles": f"{cycles['predicted']:,} predicted, {_text(cycles['simulated'])} simulated"
+        + ("" if cycles["error"] is None else f" ({100 * cycles['error']:+.2f} %)"),
+        "array": f"{100 * summary['utilization']:.1f} % of its multiply-accumulates used",
+        "resources": ", ".join(f"{name} {value:,}" for name, value in counted.items() if value is not None)
+        + (" (synthesized)" if counted is measured else " (predicted)"),
+        "Fmax": "" if summary["fmax_mhz"] is None else f"{summary['fmax_mhz']:.1f} MHz",
+        "report": f"{out}/{summary['files']['report']}",
+    }
+    return pairs({name: text for name, text in lines.items() if text and not text.startswith(" (")})
+
+
+def verified(summary: Mapping[str, Any]) -> str:
+    cycles = summary["cycles"]
+    return pairs({
+        "bit-exact": f"{_yes(summary['bit_exact'])}: {summary['values_compared']:,} values of {summary['images']:,} images against onnxruntime",
+        "cycles": f"{cycles['predicted']:,} predicted, {cycles['simulated']:,} simulated ({100 * cycles['error']:+.2f} %)",
+    })
+
+
+def _yes(value: bool | None) -> str:
+    return {True: "yes", False: "NO", None: "not simulated"}[value]
+
+
+def _text(cell: object) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    return f"{cell:,.4g}" if isinstance(cell, float) else str(cell)

@@ -1,0 +1,88 @@
+"""Golden values beside those of the simulated memory: every value of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ridgeline.flows.design import Design, Tensor
+from ridgeline.mapping import image
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """The first wrong layer; `index` is (channel, row, column) of its tensor, or the index in the network's output."""
+
+    layer: str
+    operator: str
+    image: int
+    index: tuple[int, ...]
+    expected: int
+    found: int
+    wrong: int
+    values: int
+
+    def __str__(self) -> str:
+        place = ", ".join(str(part) for part in self.index)
+        return (
+            f"layer '{self.layer}' ({self.operator}): image {self.image}, index ({place}): expected {self.expected}, found {self.found}; "
+            f"{self.wrong:,} of {self.values:,} values differ"
+        )
+
+
+def unpacked(tensor: Tensor, dump: Array) -> Array:
+    """A tensor's codes, int8 (images, C, H, W), from its bytes in DRAM, uint8 (images, bytes)."""
+    return np.stack([image.unpacked(tensor.placement(), row) for row in np.ascontiguousarray(dump)])
+
+
+def packed(tensor: Tensor, codes: Array) -> Array:
+    """The inverse; what is padding is zero."""
+    return np.stack([np.frombuffer(image.packed_bytes(tensor.placement(), values), np.uint8) for values in codes])
+
+
+def first_mismatch(design: Design, expected: Mapping[str, Array], dumps: Mapping[str, Array], first_image: int = 0) -> Mismatch | None:
+    """The first wrong layer in the program's order. `expected[golden name]` is (images, C, H, W), `dumps[tensor]` (images, bytes)."""
+    for layer in design.layers:
+        wanted = expected[layer.golden]
+        found = unpacked(design.tensors[layer.output], dumps[layer.output])
+        wrong = wanted.reshape(found.shape) != found
+        if wrong.any():
+            return _mismatch(layer.name, layer.operator, wanted.reshape(found.shape), found, first_image=first_image)
+    return None
+
+
+def outputs(design: Design, dumps: Mapping[str, Array]) -> dict[str, Array]:
+    """Each output of the network, int8 (images, *shape)."""
+    return {port.name: port.of_graph().to_array(unpacked(design.tensors[port.tensor], dumps[port.tensor])) for port in design.outputs}
+
+
+def first_wrong_output(expected: Mapping[str, Array], found: Mapping[str, Array], first_image: int = 0) -> Mismatch | None:
+    for name, values in found.items():
+        if not np.array_equal(expected[name], values):
+            return _mismatch(name, "output", expected[name], values, first_image=first_image)
+    return None
+
+
+def dumped(design: Design) -> Sequence[str]:
+    """The tensors to read back: every layer's output and the network's, each once."""
+    return tuple(dict.fromkeys([*(layer.output for layer in design.layers), *(port.tensor for port in design.outputs)]))
+
+
+def _mismatch(name: str, operator: str, wanted: Array, found: Array, *, first_image: int) -> Mismatch:
+    wrong = wanted != found
+    place = tuple(int(part) for part in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
+    return Mismatch(
+        layer=name,
+        operator=operator,
+        image=first_image + place[0],
+        index=place[1:],
+        expected=int(wanted[place]),
+        found=int(found[place]),
+        wrong=int(np.count_nonzero(wrong)),
+        values=wrong.size,
+    )

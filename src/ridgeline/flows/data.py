@@ -1,0 +1,133 @@
+"""The data that a network is calibrated and verified on: an npz whose keys are the network's inputs, or an npy for a network of one input."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ridgeline.errors import InputError, nearest
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+LABELS = "labels"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Input:
+    """An input that the data must hold: `shape` is that of one image."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Data:
+    """`arrays[input]` is (images, *shape), `labels` (images,) or None."""
+
+    arrays: Mapping[str, Array]
+    labels: Array | None = None
+
+    @property
+    def images(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def first(self, images: int) -> Data:
+        arrays = {name: array[:images] for name, array in self.arrays.items()}
+        return Data(arrays=arrays, labels=None if self.labels is None else self.labels[:images])
+
+
+def read_data(path: Path, inputs: Sequence[Input]) -> Data:
+    """Raises InputError, naming the file and the array, for what does not fit the inputs."""
+    found = read_arrays(path, inputs)
+    labels = found.pop(LABELS, None) if all(item.name != LABELS for item in inputs) else None
+    names = [item.name for item in inputs]
+    for name in found:
+        if name not in names:
+            raise InputError(f"data '{path}' holds array '{name}', {_meant(name, names)}")
+    for item in inputs:
+        if item.name not in found:
+            raise InputError(f"data '{path}' holds no array '{item.name}'; give one of shape (images, {_sizes(item.shape)})")
+        _check(path, item, found[item.name])
+    counts = {name: len(array) for name, array in found.items()}
+    if len(set(counts.values())) > 1:
+        raise InputError(f"data '{path}' holds {_counted(counts)}; give the same number of images for every input")
+    return Data(arrays={item.name: np.asarray(found[item.name], np.float32) for item in inputs}, labels=_labels(path, labels, counts[names[0]]))
+
+
+def noise(inputs: Sequence[Input], *, images: int, seed: int) -> Data:
+    """Standard normal values, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    return Data(arrays={item.name: rng.standard_normal((images, *item.shape), dtype=np.float32) for item in inputs})
+
+
+def read_arrays(path: Path, inputs: Sequence[Input]) -> dict[str, Array]:
+    """All arrays of the file, unchecked; that of an npy file goes by the name of the only input."""
+    if not path.is_file():
+        raise InputError(f"data '{path}' is no file; give an npz or npy file")
+    try:
+        with path.open("rb") as source:
+            start = source.read(6)
+        if start[:2] != b"PK" and start != b"\x93NUMPY":
+            raise InputError(f"data '{path}' is neither an npz nor an npy file")
+        loaded: Any = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {_only(path, inputs).name: loaded}
+        with loaded:
+            arrays = {str(name): np.asarray(loaded[name]) for name in loaded.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
+        raise InputError(f"data '{path}' cannot be read: {' '.join(str(error).split()) or type(error).__name__}") from error
+    except Exception as error:  # zlib.error and others that a damaged archive brings
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"data '{path}' is damaged: {' '.join(str(error).split())}") from error
+    if not arrays:
+        raise InputError(f"data '{path}' holds no array; give one for each input: {', '.join(item.name for item in inputs)}")
+    return arrays
+
+
+def _only(path: Path, inputs: Sequence[Input]) -> Input:
+    if len(inputs) != 1:
+        names = ", ".join(item.name for item in inputs)
+        raise InputError(f"data '{path}' is one array, but the network has the inputs {names}; give an npz with these keys")
+    return inputs[0]
+
+
+def _meant(name: str, names: Sequence[str]) -> str:
+    guess = nearest(name, names)
+    known = f"the network's inputs are {', '.join(names)}"
+    return f"which is no input; did you mean '{guess}'?" if guess else f"which is no input; {known} (and '{LABELS}')"
+
+
+def _check(path: Path, item: Input, array: Array) -> None:
+    where = f"data '{path}': array '{item.name}'"
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{where} holds {array.dtype}; numbers are needed (float or integer)")
+    if array.ndim == 0 or array.shape[1:] != item.shape:
+        raise InputError(f"{where} has shape {array.shape}; the network takes (images, {_sizes(item.shape)})")
+    if len(array) == 0:
+        raise InputError(f"{where} holds no image; give at least one")
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(array.astype(np.float32)).all()
+    if not finite:
+        raise InputError(f"{where} holds values that are not finite, or beyond float32")
+
+
+def _labels(path: Path, labels: Array | None, images: int) -> Array | None:
+    if labels is None:
+        return None
+    if labels.shape != (images,) or labels.dtype.kind not in "iu":
+        found = f"{labels.dtype} of shape {labels.shape}"
+        raise InputError(f"data '{path}': array '{LABELS}' is {found}; it takes one whole number an image: ({images},)")
+    return labels
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return " and ".join(f"{count:,} images of '{name}'" for name, count in counts.items())
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return ", ".join(str(size) for size in shape)

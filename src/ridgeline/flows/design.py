@@ -1,0 +1,194 @@
+"""A design as it lies in an output folder: the Verilog, the program with its constants, the golden network, and `design.json`, which says
+where every tensor lies in DRAM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from ridgeline.errors import InputError
+
+if TYPE_CHECKING:
+    from ridgeline.algorithm.graph import Graph
+    from ridgeline.algorithm.graph import Port as GraphPort
+    from ridgeline.mapping.program import Placement, Program
+    from ridgeline.mapping.schedule import DramTiming, Prediction
+
+DESIGN, PREDICTION, GOLDEN, PROGRAM, OUTPUTS, RTL = "design.json", "prediction.json", "golden.onnx", "program.bin", "outputs.npz", "rtl"
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a file holds."""
+
+
+class Dram(Struct, frozen=True):
+    """Bytes a cycle as the exact fraction numerator / denominator."""
+
+    bytes_numerator: int
+    bytes_denominator: int
+    read_latency_cycles: int
+    write_latency_cycles: int
+
+    def timing(self) -> DramTiming:
+        from ridgeline.mapping.schedule import DramTiming
+
+        return DramTiming(
+            bytes_per_cycle=Fraction(self.bytes_numerator, self.bytes_denominator),
+            read_latency_cycles=self.read_latency_cycles,
+            write_latency_cycles=self.write_latency_cycles,
+        )
+
+
+class Tensor(Struct, frozen=True):
+    """A tensor in DRAM: mapping.program.Placement."""
+
+    address: int
+    shape: tuple[int, int, int]
+    pixel_bytes: int
+    row_bytes: int
+
+    def placement(self) -> Placement:
+        from ridgeline.mapping.program import Placement
+
+        return Placement(name="", address=self.address, shape=self.shape, pixel_bytes=self.pixel_bytes, row_bytes=self.row_bytes)
+
+
+class Port(Struct, frozen=True):
+    """An input or output of golden.onnx and the tensor that holds it: algorithm.graph.Port."""
+
+    name: str
+    shape: tuple[int, ...]
+    tensor: str
+    split: tuple[int, ...]
+    permutation: tuple[int, ...]
+
+    def of_graph(self) -> GraphPort:
+        from ridgeline.algorithm.graph import Port as GraphPort
+
+        return GraphPort(name=self.name, shape=self.shape, tensor=self.tensor, split=self.split, permutation=self.permutation)
+
+
+class Layer(Struct, frozen=True):
+    """A layer, in the order of the program: what it writes, the name of that in golden.onnx, and its number of STORE instructions."""
+
+    name: str
+    operator: str
+    macs: int
+    output: str
+    golden: str
+    stores: int
+
+
+class Design(Struct, frozen=True):
+    network: str
+    device: str
+    engine: dict[str, int]
+    entry: int
+    memory_bytes: int
+    dram: Dram
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    layers: tuple[Layer, ...]
+    tensors: dict[str, Tensor]
+
+    @property
+    def array_macs(self) -> int:
+        """Multiply-accumulates a cycle."""
+        return self.engine["lanes_out"] * self.engine["lanes_in"]
+
+
+class PredictedLayer(Struct, frozen=True):
+    name: str
+    cycles: int
+    bound: str
+    read_bytes: int
+    write_bytes: int
+
+
+class Predicted(Struct, frozen=True):
+    """prediction.json: made from the mapping and the program alone, and saved before the simulator starts."""
+
+    cycles: int
+    read_bytes: int
+    write_bytes: int
+    layers: tuple[PredictedLayer, ...]
+
+    @property
+    def limit_cycles(self) -> int:
+        """A design that takes longer is taken to hang."""
+        return 2 * self.cycles + 10_000
+
+
+def describe(program: Program, graph: Graph, golden_names: Mapping[str, str], dram: DramTiming, device: str) -> Design:
+    """`golden_names`: a node's output tensor -> the name of its value in golden.onnx."""
+    from ridgeline.mapping.program import Store
+
+    layers = tuple(
+        Layer(
+            name=span.node,
+            operator=span.operator,
+            macs=span.macs,
+            output=span.output,
+            golden=golden_names[span.output],
+            stores=sum(isinstance(item, Store) for item in program.instructions[span.start : span.stop]),
+        )
+        for span in program.spans
+    )
+    return Design(
+        network=graph.name,
+        device=device,
+        engine={name: int(value) for name, value in asdict(program.engine).items()},
+        entry=program.entry,
+        memory_bytes=program.memory_bytes,
+        dram=Dram(
+            bytes_numerator=dram.bytes_per_cycle.numerator,
+            bytes_denominator=dram.bytes_per_cycle.denominator,
+            read_latency_cycles=dram.read_latency_cycles,
+            write_latency_cycles=dram.write_latency_cycles,
+        ),
+        inputs=tuple(_port(port) for port in graph.inputs),
+        outputs=tuple(_port(port) for port in graph.outputs),
+        layers=layers,
+        tensors={
+            name: Tensor(address=place.address, shape=place.shape, pixel_bytes=place.pixel_bytes, row_bytes=place.row_bytes)
+            for name, place in program.placements.items()
+        },
+    )
+
+
+def predicted(prediction: Prediction) -> Predicted:
+    return Predicted(
+        cycles=prediction.cycles,
+        read_bytes=prediction.read_bytes,
+        write_bytes=prediction.write_bytes,
+        layers=tuple(
+            PredictedLayer(name=layer.node, cycles=layer.cycles, bound=layer.bound, read_bytes=layer.read_bytes, write_bytes=layer.write_bytes)
+            for layer in prediction.layers
+        ),
+    )
+
+
+def _port(port: GraphPort) -> Port:
+    return Port(name=port.name, shape=port.shape, tensor=port.tensor, split=port.split, permutation=port.permutation)
+
+
+def write_json(value: Struct | Mapping[str, object], path: Path) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+Kind = TypeVar("Kind", bound=Struct)
+
+
+def read_json(kind: type[Kind], path: Path) -> Kind:
+    """Raises InputError for a file that is missing or is not what it should be."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError as error:
+        raise InputError(f"'{path}' is missing; give a folder that `ridgeline build` made") from error
+    except (OSError, msgspec.MsgspecError) as error:
+        raise InputError(f"'{path}': {error}") from error

@@ -1,0 +1,41 @@
+"""What a user may ask of `build`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ridgeline.errors import InputError
+
+Objective = Literal["latency", "throughput"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """`pins` fixes fields of hardware.engine.Engine, `caps` limits resources (dsp, bram, lut, ff); `images` None simulates a sensible number."""
+
+    network: str
+    out: Path
+    data: Path | None = None
+    device: str = "ulx3s-85f"
+    batch: int | None = None
+    images: int | None = None
+    objective: Objective = "latency"
+    pins: Mapping[str, int] = field(default_factory=dict[str, int])
+    caps: Mapping[str, int] = field(default_factory=dict[str, int])
+    clock_mhz: float | None = None
+    seed: int = 1
+    stalls: float = 0.0
+    synth: bool = False
+    wave: bool = False
+
+
+def lanes(text: str) -> tuple[int, int]:
+    """(lanes_out, lanes_in) of "16x16"."""
+    found = re.fullmatch(r"(\d+)x(\d+)", text.strip())
+    if found is None:
+        raise InputError(f"lanes '{text}' are not of the form OUTxIN, such as 16x16")
+    return int(found[1]), int(found[2])

@@ -1,0 +1,75 @@
+"""report.html: the values of a build, put in the form that the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ridgeline.flows.choose import Chosen, dram_timing
+from ridgeline.flows.summary import Results
+from ridgeline.tools.simulator import Event
+
+if TYPE_CHECKING:
+    from ridgeline.hardware.device import Device
+    from ridgeline.mapping.program import Program
+    from ridgeline.report.values import Bar, LayerDot
+
+
+def write_report(path: Path, found: Mapping[str, Any], results: Results, program: Program, chosen: Chosen, device: Device) -> None:
+    from ridgeline.report import Report, render
+
+    report = Report(
+        summary=found,
+        peak_macs_per_cycle=results.design.array_macs,
+        bytes_per_cycle=float(dram_timing(device).bytes_per_cycle),
+        layers=tuple(_dots(found, results)),
+        points=chosen.points,
+        timeline=tuple(_bars(results, program)),
+        available=available(device),
+    )
+    path.write_text(render(report), encoding="utf-8")
+
+
+def available(device: Device) -> dict[str, int]:
+    """The device's resources, by the names of summary.json."""
+    return {"dsp": device.resources.dsp, "bram": device.resources.bram_18kb, "lut": device.resources.lut, "ff": device.resources.ff}
+
+
+def _dots(found: Mapping[str, Any], results: Results) -> Iterator[LayerDot]:
+    from ridgeline.report.values import LayerDot
+
+    for layer, predicted in zip(found["layers"], results.predicted.layers, strict=True):
+        cycles = layer["simulated_cycles"]
+        yield LayerDot(
+            name=layer["name"],
+            operator=layer["operator"],
+            macs=layer["macs"],
+            dram_bytes=predicted.read_bytes + predicted.write_bytes,
+            cycles=layer["predicted_cycles"] if cycles is None else cycles,
+        )
+
+
+def _bars(results: Results, program: Program) -> Iterator[Bar]:
+    """Every instruction of each unit, from the simulation's events: units take their instructions in the program's order."""
+    from ridgeline.mapping.program import Opcode
+    from ridgeline.report.values import Bar
+
+    if results.checked is None:
+        return
+    events = results.checked.events
+    units = (
+        ("load", Opcode.LOAD, Event.LOAD_START, Event.LOAD_DONE),
+        ("compute", Opcode.COMPUTE, Event.MAC_START, Event.MAC_DONE),
+        ("drain", Opcode.COMPUTE, Event.DRAIN_START, Event.DRAIN_DONE),
+        ("store", Opcode.STORE, Event.STORE_START, Event.STORE_DONE),
+    )
+    for unit, opcode, start, stop in units:
+        names = [
+            span.node
+            for span in program.spans
+            for item in program.instructions[span.start : span.stop]
+            if item.opcode == opcode and (unit != "drain" or getattr(item, "last", 0))
+        ]
+        for name, begin, end in zip(names, events[start].tolist(), events[stop].tolist(), strict=False):
+            yield Bar(unit=unit, layer=name, start=begin, stop=end + 1)

@@ -1,0 +1,38 @@
+"""The network that a user names: an ONNX file, or a name that `ridgeline show models` lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ridgeline.errors import InputError, nearest, unknown_name
+
+if TYPE_CHECKING:
+    from ridgeline.algorithm.onnx.network import Network
+
+
+def read(name_or_path: str, *, batch: int | None = None) -> Network:
+    """Raises InputError or UnsupportedError, for what the file holds or the engine cannot do."""
+    from ridgeline.algorithm.onnx.reader import read_network
+
+    return read_network(_source(name_or_path), batch=batch)
+
+
+def network_name(name_or_path: str) -> str:
+    """`digits` of `examples/digits/digits.onnx`."""
+    return Path(name_or_path).stem
+
+
+def _source(name_or_path: str) -> Path | bytes:
+    from ridgeline.algorithm import zoo
+
+    path = Path(name_or_path)
+    if path.exists():
+        return path
+    if name_or_path in zoo.names():
+        return zoo.model(name_or_path).SerializeToString(deterministic=True)
+    if path.suffix or path.name != name_or_path:
+        raise InputError(f"network '{name_or_path}' does not exist; give an ONNX file, or a name that `ridgeline show models` lists")
+    if nearest(name_or_path, zoo.names()) is None:
+        raise InputError(f"network '{name_or_path}' is neither a file nor a known model; `ridgeline show models` lists those")
+    raise unknown_name("model", name_or_path, zoo.names())

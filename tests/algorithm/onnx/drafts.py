@@ -17,7 +17,7 @@ def draft(
 ) -> bytes:
     """A model of the statements `body`. A constant given as a tuple is its shape, filled at random; anything else is its value."""
     inputs = x if " " in x else f"{x} x"
-    declared = ", ".join(each if " " in each.strip() else f"float {each}" for each in outputs.split(","))
+    declared = ", ".join(each if " " in each.strip() else f"float {each}" for each in outputs.split(";"))
     imports = ", ".join([f'"": {opset}', *([domains] if domains else [])])
     text = f"<ir_version: 8, opset_import: [{imports}]> draft ({inputs}) => ({declared}) {{ {body} }}"
     model = onnx.parser.parse_model(text)

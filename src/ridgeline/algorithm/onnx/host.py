@@ -11,7 +11,8 @@ import onnx.helper
 import onnx.numpy_helper
 import onnx_ir as ir
 
-from ridgeline.algorithm.onnx.simplify import BATCH_NAME, Simplified
+from ridgeline.algorithm.onnx.simplify import BATCH_NAME, Simplified, known_shape
+from ridgeline.errors import InputError
 
 HOSTED = frozenset({
     "Softmax", "Resize", "Cast", "QuantizeLinear", "DequantizeLinear",
@@ -23,7 +24,7 @@ HOSTED = frozenset({
 def reference_model(simplified: Simplified) -> onnx.ModelProto:
     """The simplified model with a symbolic leading axis: one file for any batch."""
     proto = cast("onnx.ModelProto", ir.serde.serialize_model(simplified.model))
-    shapes = {value.name: tuple(int(extent) for extent in value.shape) for value in _all_values(simplified.model) if value.shape is not None}
+    shapes = {value.name: shape for value in _all_values(simplified.model) if (shape := known_shape(value)) is not None}
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
     for node in proto.graph.node:
         if node.op_type == "Reshape" and node.domain in ("", "ai.onnx") and node.input[0] not in constants:
@@ -92,19 +93,29 @@ def part(reference: onnx.ModelProto, indices: Sequence[int], outputs: Sequence[s
     graph = onnx.helper.make_graph(
         nodes,
         f"{reference.graph.name}_host",
-        [types[name] for name in read if name not in made and name not in constants],
-        [types[name] for name in outputs],
+        [_typed(types, name) for name in read if name not in made and name not in constants],
+        [_typed(types, name) for name in outputs],
         [constants[name] for name in read if name in constants],
     )
     return onnx.helper.make_model(graph, opset_imports=list(reference.opset_import), ir_version=reference.ir_version, producer_name="ridgeline")
 
 
-def value_types(model: ir.Model, batch: int) -> dict[str, onnx.ValueInfoProto]:
-    """Name, type and shape of every value whose shape is known, its leading axis symbolic."""
+def _typed(types: Mapping[str, onnx.ValueInfoProto], name: str) -> onnx.ValueInfoProto:
+    if name not in types:
+        raise InputError(f"the shape of '{name}', at the border between engine and host, is not known; export the network with fixed sizes")
+    return types[name]
+
+
+def value_types(model: ir.Model, batch: int, floats: Mapping[str, tuple[int, ...]]) -> dict[str, onnx.ValueInfoProto]:
+    """Name, type and shape of every value whose shape is known, its leading axis symbolic. `floats` are shapes that the reader itself knows."""
     types: dict[str, onnx.ValueInfoProto] = {}
+    for name, extents in floats.items():
+        types[name] = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, extents)
+        _free_leading(types[name], batch)
     for value in _all_values(model):
-        if value.name and value.shape is not None and value.dtype is not None:
-            info = onnx.helper.make_tensor_value_info(value.name, int(value.dtype.value), [int(extent) for extent in value.shape])
+        shape = known_shape(value)
+        if value.name and shape is not None and value.dtype is not None:
+            info = onnx.helper.make_tensor_value_info(value.name, int(value.dtype.value), shape)
             _free_leading(info, batch)
             types[value.name] = info
     return types

@@ -13,6 +13,7 @@ import onnx.defs
 import onnx.external_data_helper
 import onnx.numpy_helper
 
+from ridgeline.algorithm.onnx.qoperator import expand_quantised
 from ridgeline.errors import InputError, UnsupportedError
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -31,6 +32,7 @@ def load_model(source: Path | str | bytes) -> tuple[onnx.ModelProto, str]:
     _check_order(model, name)
     _check_numbers(model, name)
     _check_schema(model, name)
+    expand_quantised(model)
     return model, name
 
 

@@ -202,10 +202,10 @@ class Lowering:
             self.shapes[tensor] = self.shapes[value.tensor]
         return replace(value, tensor=tensor, expression="x")
 
-    def operand(self, step: Step, index: int) -> Value:
-        """A dynamic input as a tensor, its pending function computed."""
+    def operand(self, step: Step, index: int, *, codes: bool = False) -> Value:
+        """A dynamic input as a tensor, its pending function computed. `codes` allows the integers of a quantised tensor, for nodes that only move."""
         value = self.value(step, index)
-        if value.codes is not None:
+        if value.codes is not None and not codes:
             raise RefusedError("it computes with integer codes", "put a DequantizeLinear before it")
         return self.realise(value, step.inputs[index])
 

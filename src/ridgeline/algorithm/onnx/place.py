@@ -12,6 +12,7 @@ from ridgeline.algorithm.onnx.convert.scales import quantisation_of
 from ridgeline.algorithm.onnx.evaluate import evaluate
 from ridgeline.algorithm.onnx.host import HOSTED
 from ridgeline.algorithm.onnx.lowering import Constant, Lowering, Value
+from ridgeline.algorithm.onnx.simplify import GROWING
 from ridgeline.algorithm.onnx.step import RefusedError, Step
 from ridgeline.errors import UnsupportedError
 
@@ -59,7 +60,8 @@ def place(source: Source) -> Placement:
             )
         stuck: list[str] = []
         for index, error in failed.items():
-            moved = _moved(source, index, error.why if isinstance(error, RefusedError) else str(error))
+            movable = isinstance(error, RefusedError) and not error.final
+            moved = _moved(source, index, error.why) if movable else None
             if moved is None:
                 stuck.append(f"{source.steps[index].source}: {error}" if index >= 0 else str(error))
             else:
@@ -156,8 +158,11 @@ class _Attempt:
 
     def _add_input(self, name: str) -> None:
         shape, kind = self.source.shapes.get(name), self.source.types.get(name, FLOAT32)
-        if shape is None or kind != FLOAT32 or min(shape) < 1:
-            self.unknown[name] = kind.lower()
+        if shape is None or kind != FLOAT32:
+            self.unknown[name] = f"is {kind.lower()}" if kind != FLOAT32 else "has no known shape"
+            return
+        if not shape or shape[0] != self.source.batch or min(shape) < 1:
+            self.unknown[name] = f"of shape {shape} has not the batch as its first axis"
             return
         self.lowering.add_input(name, shape)
 
@@ -174,7 +179,7 @@ class _Attempt:
             if step.key not in CONVERTERS:
                 raise _no_converter(step)
             if wrong is not None:
-                raise RefusedError(f"its input '{wrong}' is {self.unknown[wrong]}", "give the network float32 inputs, or cast them first")
+                raise RefusedError(f"its input '{wrong}' {self.unknown[wrong]}", "give the network float32 inputs, or cast them first")
             CONVERTERS[step.key](self.lowering, step)
         except RefusedError as error:
             self.failed[index] = error
@@ -184,7 +189,8 @@ class _Attempt:
             self._assume(step)
 
     def _fold(self, step: Step) -> None:
-        if any(name in self.source.shapes and prod(self.source.shapes[name]) > _LARGEST_CONSTANT for name in step.outputs):
+        shapes = [self.source.shapes.get(name) for name in step.outputs if name]
+        if any(prod(shape) > _LARGEST_CONSTANT if shape is not None else step.operator in GROWING for shape in shapes):
             raise RefusedError("its constant result is too large", "fold the network's constants before export")
         given = [self.lowering.values[name] if name else None for name in step.inputs]
         results = evaluate(step, [value if isinstance(value, Constant) else None for value in given])
@@ -211,7 +217,9 @@ class _Attempt:
             for name in set(steps[index].outputs) & set(self.outputs):
                 value = self.lowering.values.get(name)
                 if not isinstance(value, Value) or not has_batch_first(value.view) or value.codes is not None:
-                    self.failed[index] = RefusedError(f"its output '{name}' is no float array with the batch in front", "keep the batch in front")
+                    codes = isinstance(value, Value) and value.codes is not None
+                    why = f"its output '{name}' {'holds integer codes' if codes else 'has not the batch as its first axis'}"
+                    self.failed[index] = RefusedError(why, "end the network with float32 values, the batch in front", final=not codes)
         for index in sorted(self.front | self.back):
             step = steps[index]
             border = {"DequantizeLinear": step.outputs[0], "QuantizeLinear": step.inputs[0]}.get(step.operator)

@@ -9,10 +9,10 @@ import onnx
 
 from ridgeline.algorithm.onnx.host import part, reference_model, value_types
 from ridgeline.algorithm.onnx.load import load_model
-from ridgeline.algorithm.onnx.lowering import Constant
+from ridgeline.algorithm.onnx.lowering import Constant, Value
 from ridgeline.algorithm.onnx.network import HostNode, Network
 from ridgeline.algorithm.onnx.place import Placement, Source, place
-from ridgeline.algorithm.onnx.simplify import Simplified, simplify
+from ridgeline.algorithm.onnx.simplify import Simplified, known_shape, simplify
 from ridgeline.algorithm.onnx.step import RefusedError, steps_of
 from ridgeline.algorithm.passes.fold import fold
 from ridgeline.errors import UnsupportedError
@@ -47,7 +47,7 @@ def _source(simplified: Simplified) -> Source:
     graph = simplified.model.graph
     values = [*graph.inputs, *(value for node in graph for value in node.outputs)]
     constants = {name: Constant(array=cast("Any", value.const_value).numpy()) for name, value in graph.initializers.items()}
-    shapes = {value.name or "": tuple(int(extent) for extent in cast("Any", value.shape)) for value in values if value.shape is not None}
+    shapes = {value.name or "": shape for value in values if (shape := known_shape(value)) is not None}
     shapes |= {name: constant.array.shape for name, constant in constants.items()}
     return Source(
         batch=simplified.batch,
@@ -61,7 +61,8 @@ def _source(simplified: Simplified) -> Source:
 
 
 def _host_parts(simplified: Simplified, source: Source, placement: Placement, reference: onnx.ModelProto) -> tuple[bytes | None, bytes | None]:
-    types = value_types(simplified.model, simplified.batch)
+    floats = {name: value.shape for name, value in placement.lowering.values.items() if isinstance(value, Value)}
+    types = value_types(simplified.model, simplified.batch, floats)
     front = back = None
     if placement.front:
         made = [name for index in placement.front for name in source.steps[index].outputs]

@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, cast
 
 import onnx
@@ -20,6 +21,9 @@ from ridgeline.algorithm.onnx.load import first_line
 from ridgeline.errors import InputError, UnsupportedError
 
 BATCH_NAME = "batch"
+GROWING = frozenset({"ConstantOfShape", "Expand", "Tile", "Range", "Pad", "Resize", "OneHot", "EyeLike"})
+"""Operators whose result can be far larger than their inputs."""
+_LARGEST_FOLDED = 1 << 18  # elements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,7 +43,7 @@ def simplify(proto: onnx.ModelProto, name: str, batch: int | None) -> Simplified
             model = ir.serde.deserialize_model(proto)
             common.RemoveInitializersFromInputsPass()(model)
             optimizer.inline(model)
-            optimizer.fold_constants(model, onnx_shape_inference=True)
+            optimizer.fold_constants(model, onnx_shape_inference=True, should_fold=_should_fold)
             optimizer.remove_unused_nodes(model)
             common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
             common.RemoveUnusedNodesPass()(model)
@@ -47,6 +51,19 @@ def simplify(proto: onnx.ModelProto, name: str, batch: int | None) -> Simplified
             raise InputError(f"{name} cannot be simplified: {first_line(_cause(error))}") from error
         _infer(model, name)
     return Simplified(model=model, batch=extent)
+
+
+def _should_fold(node: ir.Node) -> bool | None:
+    """Which nodes of constants to fold: small ConstantOfShape too, and nothing that could grow beyond all bounds; None leaves it to the optimiser."""
+    if node.op_type not in GROWING:
+        return None
+    if node.op_type not in ("ConstantOfShape", "Expand"):
+        return False
+    constant = node.inputs[-1].const_value if node.inputs and node.inputs[-1] is not None else None
+    if constant is None or constant.size > 8:
+        return False
+    elements = prod(max(int(extent), 0) for extent in cast("Any", constant.numpy()).reshape(-1))
+    return elements <= _LARGEST_FOLDED
 
 
 def _cause(error: BaseException) -> Exception:
@@ -155,6 +172,13 @@ def _value_types(proto: onnx.ModelProto) -> Mapping[str, tuple[int, list[int]]]:
         if value.type.HasField("tensor_type") and kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim):
             found[value.name] = kind.elem_type, [int(dim.dim_value) for dim in kind.shape.dim]
     return found
+
+
+def known_shape(value: ir.Value) -> tuple[int, ...] | None:
+    """The value's shape where every extent is a number."""
+    if value.shape is None or not all(isinstance(extent, int) for extent in value.shape):
+        return None
+    return tuple(int(cast("int", extent)) for extent in value.shape)
 
 
 def _values(model: ir.Model) -> Iterator[Any]:

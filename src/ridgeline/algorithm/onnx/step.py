@@ -13,11 +13,15 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 class RefusedError(Exception):
-    """A node that the engine cannot run as it stands: why, and what the user can do. Turned into one line of an UnsupportedError."""
+    """A node that the engine cannot run as it stands: why, and what the user can do. Turned into one line of an UnsupportedError.
 
-    def __init__(self, why: str, advice: str) -> None:
+    `final` says that the host cannot run it either.
+    """
+
+    def __init__(self, why: str, advice: str, *, final: bool = False) -> None:
         super().__init__(f"{why}; {advice}")
         self.why = why
+        self.final = final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

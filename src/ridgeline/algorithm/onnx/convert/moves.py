@@ -67,7 +67,7 @@ def squeeze(low: Lowering, step: Step) -> None:
     if axes is None:
         axes = tuple(axis for axis, extent in enumerate(value.shape) if extent == 1)
     if 0 in axes:
-        raise RefusedError("it drops the batch axis", "squeeze the axes after the first only")
+        raise RefusedError("it drops the batch axis", "squeeze the axes after the first only", final=True)
     _reshaped(low, step, value, [extent for axis, extent in enumerate(value.shape) if axis not in axes])
 
 
@@ -95,12 +95,14 @@ def _reshaped(low: Lowering, step: Step, value: Value, shape: Sequence[int]) -> 
         raise RefusedError(f"it reshapes {value.shape} to {tuple(shape)}", "check the network's shapes")
     view = layout.reshape(value.view, shape)
     if view is None:
-        raise RefusedError(f"it reshapes {value.shape} to {tuple(shape)} across the batch or across stored axes", "reshape along whole axes")
+        keeps = shape[0] % low.batch == 0
+        why = f"it reshapes {value.shape} to {tuple(shape)}, {'across stored axes' if keeps else 'which cuts the batch'}"
+        raise RefusedError(why, "reshape along whole axes, the batch in front", final=not keeps)
     low.put(step.outputs[0], replace(value, view=view))
 
 
 def slice_(low: Lowering, step: Step) -> None:
-    value = low.operand(step, 0)
+    value = low.operand(step, 0, codes=True)
     rank = len(value.view)
     starts, ends = (_integers(low, step, index) for index in (1, 2))
     axes = _integers(low, step, 3) if step.has(3) else list(range(len(starts)))
@@ -117,7 +119,7 @@ def _integers(low: Lowering, step: Step, index: int) -> list[int]:
 
 
 def split(low: Lowering, step: Step) -> None:
-    value = low.operand(step, 0)
+    value = low.operand(step, 0, codes=True)
     axis = step.integer("axis", 0) % len(value.view)
     extent, count = value.shape[axis], len(step.outputs)
     sizes = list(step.integers("split") or ())

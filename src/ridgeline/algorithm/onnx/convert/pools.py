@@ -19,7 +19,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 def max_pool(low: Lowering, step: Step) -> None:
     if len(step.outputs) > 1 and step.outputs[1]:
         raise RefusedError("it gives the indices of its maxima", "use its first output only")
-    operand = plane(low, step)
+    operand = plane(low, step, codes=True)
     window = window_of(step, operand, ())
     operator = MaxPool(kernel=window.kernel, strides=window.strides, pads=_with_overhang(window), dilations=window.dilations)
     _put(low, step, operand, low.emit(step, operator, [operand.value]))
@@ -117,7 +117,7 @@ def resize(low: Lowering, step: Step) -> None:
     mode = step.text("mode", "nearest")
     if mode != "nearest":
         raise RefusedError(f"its mode is '{mode}'", "the engine resizes by the nearest neighbour; move other modes to an end of the network")
-    operand = plane(low, step)
+    operand = plane(low, step, codes=True)
     factors = _factors(low, step, operand.value)
     if factors[:2] != (1, 1):
         raise RefusedError(f"it resizes batch or channels by {factors[:2]}", "resize height and width only")

@@ -59,6 +59,7 @@ def dequantize(low: Lowering, step: Step) -> None:
         raise RefusedError(
             f"it reads codes of scale {found.codes.scale:g} with scale {scales.scale:g}", "use one scale to quantise and dequantise a value"
         )
+    low.quantisations.setdefault(found.tensor, scales)
     low.put(step.outputs[0], replace(found, codes=None))
 
 

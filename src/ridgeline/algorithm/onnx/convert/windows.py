@@ -39,12 +39,12 @@ class Plane:
         """The operator's output, its axes as the operand's."""
         _, height, width = low.shapes[tensor]
         spatial = (whole(place, height if place == "h" else width) for place in self.places)
-        return Value(tensor=tensor, view=(self.value.view[0], channels, *spatial))
+        return Value(tensor=tensor, view=(self.value.view[0], channels, *spatial), codes=self.value.codes)
 
 
-def plane(low: Lowering, step: Step) -> Plane:
+def plane(low: Lowering, step: Step, *, codes: bool = False) -> Plane:
     """The first input as (batch, channels, spatial axes), each spatial axis a whole stored axis."""
-    value = low.operand(step, 0)
+    value = low.operand(step, 0, codes=codes)
     rank = len(value.view)
     if rank not in (3, 4):
         raise RefusedError(f"its input has {rank} axes", "the engine slides windows in one or two dimensions")

@@ -118,11 +118,6 @@ class Predicted(Struct, frozen=True):
     write_bytes: int
     layers: tuple[PredictedLayer, ...]
 
-    @property
-    def limit_cycles(self) -> int:
-        """A design that takes longer is taken to hang."""
-        return 2 * self.cycles + 10_000
-
 
 def describe(program: Program, graph: Graph, golden_names: Mapping[str, str], dram: DramTiming, device: str) -> Design:
     """`golden_names`: a node's output tensor -> the name of its value in golden.onnx."""

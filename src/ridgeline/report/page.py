@@ -50,10 +50,10 @@ def resource_rows(resources: Mapping[str, Any], available: Mapping[str, int]) ->
     synthesised: Mapping[str, int | None] = resources["synthesized"] or {}
     rows: list[dict[str, Any]] = []
     for name in predicted:
-        measured = synthesised.get(name)
-        used = predicted[name] if measured is None else measured
-        error = None if not measured or predicted[name] is None else predicted[name] / measured - 1
+        measured, estimate = synthesised.get(name), predicted[name]
+        used = estimate if measured is None else measured
+        error = None if not measured or estimate is None else estimate / measured - 1
         share = used / available[name] if used is not None and available.get(name) else None
-        row = {"name": name, "predicted": predicted[name], "synthesized": measured, "error": error}
+        row = {"name": name, "predicted": estimate, "synthesized": measured, "error": error}
         rows.append(row | {"available": available.get(name), "share": share})
     return rows

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ridgeline.algorithm.graph import Array, Graph, Node
+from ridgeline.algorithm.operators import Conv, ConvTranspose
 from ridgeline.algorithm.passes.histogram import Histogram, histogram, merged
+from ridgeline.algorithm.passes.moments import Moments
 from ridgeline.algorithm.reference import float_steps, input_tensors
 from ridgeline.errors import InputError
 
@@ -20,10 +22,11 @@ Progress = Callable[[int, int], None]  # images done, images in all
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """`tensors`: by tensor. `before`: by node, the value before a function that needs a table."""
+    """`tensors`: by tensor. `before`: by node, the value before a function that needs a table. `means`: by tensor that a convolution reads."""
 
     tensors: Mapping[str, Histogram]
     before: Mapping[str, Histogram]
+    means: Mapping[str, Array]
 
 
 def noise(graph: Graph, rng: np.random.Generator, *, images: int = 8) -> dict[str, Array]:
@@ -37,17 +40,23 @@ def observe(graph: Graph, calibration: Mapping[str, Array], *, progress: Progres
     batch = max(1, _BATCH_ELEMENTS // max(tensor.elements for tensor in graph.tensors.values()))
     tensors: dict[str, Histogram] = {}
     before: dict[str, Histogram] = {}
+    read = {node.inputs[0] for node in graph.nodes if isinstance(node.operator, Conv | ConvTranspose)}
+    moments = {name: Moments.none(graph.tensors[name].shape[0]) for name in read}
     for start in range(0, images, batch):
         arrays = {name: np.asarray(array[start : start + batch], np.float32) for name, array in calibration.items()}
         for name, values in input_tensors(graph, arrays, None).items():
             _add(tensors, name, values, where=f"the calibration data of input '{name}'")
+            if name in moments:
+                moments[name] += Moments.of(values)
         for step in float_steps(graph, arrays):
             _add(tensors, step.node.output, step.after, where=f"the output of node '{step.node.name}'")
+            if step.node.output in moments:
+                moments[step.node.output] += Moments.of(step.after)
             if needs_table(step.node):
                 _add(before, step.node.name, step.before, where=f"the output of node '{step.node.name}'")
         if progress is not None:
             progress(min(images, start + batch), images)
-    return Observed(tensors=tensors, before=before)
+    return Observed(tensors=tensors, before=before, means={name: found.mean(images) for name, found in moments.items()})
 
 
 def needs_table(node: Node) -> bool:

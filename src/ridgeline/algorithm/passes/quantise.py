@@ -2,7 +2,7 @@
 
 Weights are symmetric, one scale an output channel. Activations have one scale and zero point a tensor, chosen from a histogram of the calibration
 data: the range of least mean squared error (or all that was seen), with real zero on a code, so that padding is exact. Tensors that a network
-quantised already has scales for keep them.
+quantised already has scales for keep them. Biases take off what the rounding of weights adds on average.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _node(graph: Graph, node: Node, observed: Observed, method: Method) -> Node:
     if needs_table(node):
         seen = observed.before[node.name]
         before = widest(seen) if method == "minmax" else closest(seen, node.function)
-    return quantised(graph, node, target(node, before, after))
+    return quantised(graph, node, target(node, before, after), means=observed.means.get(node.inputs[0]))
 
 
 def _tensors(graph: Graph, observed: Observed, method: Method) -> dict[str, Tensor]:

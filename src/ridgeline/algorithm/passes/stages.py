@@ -11,6 +11,7 @@ import numpy as np
 from ridgeline.algorithm.function import Function
 from ridgeline.algorithm.graph import Array, Graph, Node, Quantisation, Requantise
 from ridgeline.algorithm.operators import Add, AveragePool, Concat, Conv, ConvTranspose, Copy, Expand, MaxPool, Mul, Resize, Select
+from ridgeline.algorithm.passes.moments import drift
 from ridgeline.algorithm.passes.overflow import filters, label
 from ridgeline.algorithm.reference import dequantise, quantisation, quantise
 from ridgeline.errors import UnsupportedError
@@ -80,14 +81,14 @@ def _multiplier(node: Node, ratio: float) -> tuple[int, int]:
     return found, shift
 
 
-def quantised(graph: Graph, node: Node, aim: Target) -> Node:
-    """The node with its stage and int8 weight; `graph` holds the quantisation of its inputs."""
+def quantised(graph: Graph, node: Node, aim: Target, *, means: Array | None = None) -> Node:
+    """The node with its stage and int8 weight; `graph` holds the quantisation of its inputs, `means` are those of its input's channels."""
     inputs = [quantisation(graph, name) for name in node.inputs]
     shapes = graph.input_shapes(node)
     channels = graph.tensors[node.output].shape[0]
     match node.operator:
         case Conv() | ConvTranspose():
-            return _weighted(node, inputs[0], aim)
+            return _weighted(node, inputs[0], aim, means)
         case Add():
             return _sum(node, inputs, channels, aim)
         case Mul():
@@ -136,23 +137,39 @@ def _finished(node: Node, bias: Array, ratios: Array, aim: Target) -> Node:
     return replace(node, bias=None, stage=stage)
 
 
-def _weighted(node: Node, source: Quantisation, aim: Target) -> Node:
-    """Symmetric weights, one scale an output channel: the largest weight is code 127. Where a bias would be beyond 30 bits of its accumulator the
-    scale is as much coarser: such a channel is all bias.
+def _weighted(node: Node, source: Quantisation, aim: Target, means: Array | None) -> Node:
+    """Symmetric weights, one scale an output channel. The bias takes off what their rounding adds on average; a network that brought its own scales
+    keeps its bias too.
     """
     assert node.weight is not None
     reals = filters(node)
     bias = np.zeros(reals.shape[0]) if node.bias is None else node.bias.astype(np.float64)
-    scales = node.weight_scale
-    if scales is None:
-        scales = np.abs(reals).max(axis=1).astype(np.float64) / 127
-        scales = np.maximum(scales, np.abs(bias) / source.scale / _LARGEST_BIAS)
-        scales = np.where(scales > 0, scales, aim.code.scale / source.scale)
+    scales = _scales(reals, bias, source, aim) if node.weight_scale is None else np.broadcast_to(node.weight_scale, bias.shape)
     weight = _codes(node, scales)
+    codes = filters(replace(node, weight=weight))
+    if means is not None and node.weight_scale is None:
+        bias = bias - drift(node, _rounding(reals, codes, scales), means)
     steps = np.rint(bias / (source.scale * scales)).astype(np.int64)
-    sums = filters(replace(node, weight=weight)).sum(axis=1, dtype=np.int64)
+    sums = codes.sum(axis=1, dtype=np.int64)
     done = _finished(node, steps - source.zero_point * sums, (source.scale * scales / aim.code.scale).reshape(-1, 1, 1), aim)
     return replace(done, weight=weight, weight_scale=scales)
+
+
+def _scales(reals: Array, bias: Array, source: Quantisation, aim: Target) -> Array:
+    """The largest weight of a channel is code 127. Where a bias would be beyond 30 bits of its accumulator the scale is as much coarser: such a
+    channel is all bias.
+    """
+    scales = np.abs(reals).max(axis=1).astype(np.float64) / 127
+    scales = np.maximum(scales, np.abs(bias) / source.scale / _LARGEST_BIAS)
+    return np.where(scales > 0, scales, aim.code.scale / source.scale)
+
+
+def _rounding(reals: Array, codes: Array, scales: Array) -> Array:
+    """What rounding adds to the weights: float32 (M, products), filled one by one, as a large layer is not held in wider floats."""
+    error = np.empty(reals.shape, np.float32)
+    for index, scale in enumerate(scales):
+        error[index] = codes[index] * scale - reals[index]
+    return error
 
 
 def _codes(node: Node, scales: Array) -> Array:

@@ -57,7 +57,9 @@ def batch_axis(batch: int) -> Axis:
 def flat_view(shape: Sequence[int]) -> View:
     """The view of an array (batch, ...) whose storage is not chosen yet."""
     strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    inner = tuple((Atom(axis=FLAT, size=extent, stride=stride),) if extent > 1 else () for extent, stride in zip(shape, strides, strict=True))
+    inner = tuple(
+        (Atom(axis=FLAT, size=extent, stride=stride),) if extent > 1 else () for extent, stride in zip(shape, strides, strict=True)
+    )
     return (batch_axis(shape[0]), *inner[1:])
 
 

@@ -1,5 +1,6 @@
 """What is refused, and the words in which: one line a node with its name, operator, why and what to do."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from tests.algorithm.onnx.drafts import draft
 from ridgeline.algorithm.onnx.reader import read_network
 from ridgeline.errors import InputError, RidgelineError, UnsupportedError
 
-ZERO = np.int64(0)
+BORDER = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+TWICE, THRICE, UNEVEN = np.float32([1, 1, 2, 2]), np.float32([1, 1, 3, 3]), np.float32([1, 1, 1.5, 2])
 
 
 def refusal(model: bytes | Path, kind: type[RidgelineError] = UnsupportedError, batch: int | None = None) -> str:
@@ -37,13 +39,13 @@ CONV = draft("y=Conv(x,w)", w=(3, 4, 3, 3))
         (draft("c=Conv(x,w) s=Softmax(c) y=Conv(s,w)", w=(4, 4, 3, 3)), "softmax1 (Softmax): the engine has no Softmax; it may only stand at an end"),
         (draft("y=MatMul(x,x)", x="float[batch,4,4]"), "matmul0 (MatMul): both of its inputs are computed while the network runs"),
         (draft("y=Div(x,z)", x="float[batch,4] x, float[batch,4] z"), "div0 (Div): both of its inputs are computed"),
-        (draft("a=Relu(x) c=Conv(a,w) r=Resize<mode=\"cubic\">(c,,s) y=Conv(r,w)", s=np.float32([1, 1, 2, 2]), w=(4, 4, 3, 3)), "resize2 (Resize): its mode is 'cubic'"),
+        (draft("a=Relu(x) c=Conv(a,w) r=Resize<mode=\"cubic\">(c,,s) y=Conv(r,w)", s=TWICE, w=(4, 4, 3, 3)), "resize2 (Resize): its mode is 'cubic'"),
         (
-            draft("c=Conv(x,w) r=Resize<mode=\"nearest\",coordinate_transformation_mode=\"align_corners\">(c,,s) y=Conv(r,w)", s=np.float32([1, 1, 3, 3]), w=(4, 4, 3, 3)),
+            draft("c=Conv(x,w) r=Resize<mode=\"nearest\",coordinate_transformation_mode=\"align_corners\">(c,,s) y=Conv(r,w)", s=THRICE, w=(4, 4, 3, 3)),
             "resize1 (Resize): mode 'align_corners' with 'round_prefer_floor' is not index // 3",
         ),
-        (draft("c=Conv(x,w) r=Resize(c,,s) y=Conv(r,w)", s=np.float32([1, 1, 1.5, 2]), w=(4, 4, 3, 3)), "resize1 (Resize): it resizes by (1.0, 1.0, 1.5, 2.0)"),
-        (draft("p=Pad<mode=\"reflect\">(x,q) y=Conv(p,w)", q=np.array([0, 0, 1, 1, 0, 0, 1, 1]), w=(3, 4, 3, 3)), "pad0 (Pad): it pads by mode 'reflect'"),
+        (draft("c=Conv(x,w) r=Resize(c,,s) y=Conv(r,w)", s=UNEVEN, w=(4, 4, 3, 3)), "resize1 (Resize): it resizes by (1.0, 1.0, 1.5, 2.0)"),
+        (draft("p=Pad<mode=\"reflect\">(x,q) y=Conv(p,w)", q=BORDER, w=(3, 4, 3, 3)), "pad0 (Pad): it pads by mode 'reflect'"),
         (draft("c=Conv(x,w) y=ReduceMean(c,a)", w=(3, 4, 3, 3), a=np.array([1])), "reducemean1 (ReduceMean): it takes the mean over axes (1,)"),
         (draft("s=Squeeze(x)  y=Relu(s)", x="float[batch,4]"), "squeeze0 (Squeeze): it drops the batch axis"),
         (draft("y=Conv(x,w)", x="float[batch,4,6,6] x, float[3,4,3,3] w"), "conv0 (Conv): its weight 'w' is computed while the network runs"),
@@ -164,12 +166,8 @@ SMALL = draft(
 
 
 def read_or_refuse(data: bytes) -> None:
-    try:
-        network = read_network(data)
-    except RidgelineError as error:
-        assert str(error)
-    else:
-        network.graph.verify()
+    with contextlib.suppress(RidgelineError):
+        read_network(data).graph.verify()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,6 +15,7 @@ from ridgeline.algorithm.onnx.step import RefusedError, Step
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
+
 def evaluate(step: Step, inputs: list[Constant | None]) -> list[Constant]:
     """One constant an output. A transpose keeps the scales of a dequantised weight."""
     feeds = {name: given.array for name, given in zip(step.inputs, inputs, strict=True) if given is not None}
@@ -22,20 +23,25 @@ def evaluate(step: Step, inputs: list[Constant | None]) -> list[Constant]:
     graph = onnx.helper.make_graph(
         [node],
         "constant",
-        [onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape) for name, array in feeds.items()],
+        [
+            onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            for name, array in feeds.items()
+        ],
         [onnx.helper.make_empty_tensor_value_info(name) for name in step.outputs if name],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(step.domain, step.opset)])
     try:
-        results = cast("list[Array]", onnx.reference.ReferenceEvaluator(model).run(None, feeds))
+        results = cast("list[Array]", cast("Any", onnx.reference.ReferenceEvaluator(model)).run(None, feeds))
     except Exception as error:
-        raise RefusedError(f"its constants cannot be computed: {first_line(error)}", "fold the network's constants before export") from error
+        raise RefusedError(
+            f"its constants cannot be computed: {first_line(error)}", "fold the network's constants before export"
+        ) from error
     return [_with_scale(step, inputs[0] if inputs else None, np.asarray(result)) for result in results]
 
 
 def _plain(step: Step) -> dict[str, Any]:
     return {
-        name: onnx.numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
+        name: onnx.numpy_helper.from_array(cast("Array", value)) if isinstance(value, np.ndarray) else value
         for name, value in step.attributes.items()
     }
 
@@ -46,6 +52,8 @@ def _with_scale(step: Step, source: Constant | None, result: Array) -> Constant:
     if step.operator == "Transpose":
         order = step.integers("perm") or tuple(reversed(range(result.ndim)))
         return Constant(array=result, scale=source.scale, axis=None if source.axis is None else order.index(source.axis))
-    if step.operator in ("Identity", "Dropout") or (step.operator in ("Reshape", "Squeeze", "Unsqueeze", "Flatten") and source.scale.size == 1):
+    if step.operator in ("Identity", "Dropout") or (
+        step.operator in ("Reshape", "Squeeze", "Unsqueeze", "Flatten") and source.scale.size == 1
+    ):
         return Constant(array=result, scale=source.scale, axis=source.axis)
     return Constant(array=result)

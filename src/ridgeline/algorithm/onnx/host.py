@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +23,7 @@ HOSTED = frozenset({
 
 def reference_model(simplified: Simplified) -> onnx.ModelProto:
     """The simplified model with a symbolic leading axis: one file for any batch."""
-    proto = cast("onnx.ModelProto", ir.serde.serialize_model(simplified.model))
+    proto = ir.serde.serialize_model(simplified.model)
     shapes = {value.name: shape for value in _all_values(simplified.model) if (shape := known_shape(value)) is not None}
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
     for node in proto.graph.node:
@@ -84,7 +84,9 @@ def _drop_unread(proto: onnx.ModelProto) -> None:
         proto.graph.initializer.extend(copies)
 
 
-def part(reference: onnx.ModelProto, indices: Sequence[int], outputs: Sequence[str], types: Mapping[str, onnx.ValueInfoProto]) -> onnx.ModelProto:
+def part(
+    reference: onnx.ModelProto, indices: Sequence[int], outputs: Sequence[str], types: Mapping[str, onnx.ValueInfoProto]
+) -> onnx.ModelProto:
     """The ONNX file of some nodes of the reference model; its inputs are the values that they read and do not compute."""
     nodes = [reference.graph.node[index] for index in indices]
     constants = {tensor.name: tensor for tensor in reference.graph.initializer}
@@ -97,7 +99,9 @@ def part(reference: onnx.ModelProto, indices: Sequence[int], outputs: Sequence[s
         [_typed(types, name) for name in outputs],
         [constants[name] for name in read if name in constants],
     )
-    return onnx.helper.make_model(graph, opset_imports=list(reference.opset_import), ir_version=reference.ir_version, producer_name="ridgeline")
+    return onnx.helper.make_model(
+        graph, opset_imports=list(reference.opset_import), ir_version=reference.ir_version, producer_name="ridgeline"
+    )
 
 
 def _typed(types: Mapping[str, onnx.ValueInfoProto], name: str) -> onnx.ValueInfoProto:

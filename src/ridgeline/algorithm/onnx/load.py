@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import onnx
@@ -72,7 +72,7 @@ def _load_external(model: onnx.ModelProto, folder: Path | None, name: str) -> No
             onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
         except Exception as error:
             raise InputError(f"weight '{tensor.name}' of {name} cannot be read from '{location}': {first_line(error)}") from error
-        tensor.data_location = 0
+        tensor.ClearField("data_location")
         del tensor.external_data[:]
 
 
@@ -92,7 +92,9 @@ def _check_versions(model: onnx.ModelProto, name: str) -> None:
     if opset > NEWEST_OPSET:
         newer = sorted({f"{node.name or node.op_type} ({node.op_type})" for node in model.graph.node if not _is_old_enough(node)})
         if newer:
-            raise UnsupportedError(f"{name} is of opset {opset}, where {', '.join(newer)} differs from opset {NEWEST_OPSET}; export with that one")
+            raise UnsupportedError(
+                f"{name} is of opset {opset}, where {', '.join(newer)} differs from opset {NEWEST_OPSET}; export with that one"
+            )
         for entry in model.opset_import:
             if entry.domain in ("", "ai.onnx"):
                 entry.version = NEWEST_OPSET
@@ -161,7 +163,9 @@ def _check_numbers(model: onnx.ModelProto, name: str) -> None:
         wrong = np.isnan(array) if array.size == 1 else ~np.isfinite(array)
         if wrong.any():
             index = tuple(int(axis) for axis in np.argwhere(wrong)[0])
-            raise InputError(f"{name}: weight '{tensor.name}' holds {array[index]} at index {list(index)} ({int(wrong.sum()):,} such values)")
+            raise InputError(
+                f"{name}: weight '{tensor.name}' holds {array[index]} at index {list(index)} ({int(wrong.sum()):,} such values)"
+            )
 
 
 def _check_schema(model: onnx.ModelProto, name: str) -> None:
@@ -170,7 +174,7 @@ def _check_schema(model: onnx.ModelProto, name: str) -> None:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()
     try:
-        onnx.checker.check_model(model)
+        cast("Any", onnx.checker).check_model(model)
     except onnx.checker.ValidationError as error:
         raise InputError(f"{name} is not a valid ONNX file: {first_line(error)}") from error
     except Exception as error:
@@ -180,5 +184,3 @@ def _check_schema(model: onnx.ModelProto, name: str) -> None:
 def first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
-
-

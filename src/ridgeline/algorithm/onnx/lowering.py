@@ -150,10 +150,12 @@ class Lowering:
         """Chooses the storage of an open tensor by the value's axes; without effect on one that has its storage. Returns the current value."""
         if not self.is_open(value):
             return self.current(value)
-        chosen = Storage(**{
-            name: tuple(atom for atom in atoms_of(value.view[axis] for axis in axes) if atom.axis == FLAT)
-            for name, axes in (("channels", channels), ("height", height), ("width", width))
-        })
+        chosen = Storage(
+            **{
+                name: tuple(atom for atom in atoms_of(value.view[axis] for axis in axes) if atom.axis == FLAT)
+                for name, axes in (("channels", channels), ("height", height), ("width", width))
+            }
+        )
         if prod(chosen.shape) * self.batch != prod(value.shape):
             raise RefusedError(f"its input of shape {value.shape} does not keep the batch in front", "keep the batch in front")
         self.layouts[value.tensor].root().storage = chosen
@@ -219,7 +221,9 @@ class Lowering:
         node = self._append(step.name, operator, tuple(value.tensor for value in inputs), tensor, source=step.source, **parts)
         self.shapes[tensor] = operator.output_shape(node, *shapes)
         if min(self.shapes[tensor]) < 1:
-            raise RefusedError(f"its output would be empty: {self.shapes[tensor]}", "check kernel, strides and pads against the input's size")
+            raise RefusedError(
+                f"its output would be empty: {self.shapes[tensor]}", "check kernel, strides and pads against the input's size"
+            )
         return tensor
 
     def _append(self, name: str, operator: Operator, inputs: tuple[str, ...], output: str, **parts: Any) -> Node:
@@ -326,5 +330,3 @@ def channel_order(value: Value, axis: int, channels: int) -> Array | None:
     """The stored channel of each index along one axis of the file's array, or None where that axis is not exactly the channels."""
     atoms = value.view[axis]
     return coordinates(atoms, "c") if is_complete(atoms, "c", channels) else None
-
-

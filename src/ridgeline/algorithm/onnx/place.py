@@ -56,12 +56,15 @@ def place(source: Source) -> Placement:
         failed = attempt.run()
         if not failed:
             return Placement(
-                lowering=attempt.lowering, outputs=attempt.outputs, front=tuple(sorted(front)), back=tuple(sorted(back)), reasons=front | back
+                lowering=attempt.lowering,
+                outputs=attempt.outputs,
+                front=tuple(sorted(front)),
+                back=tuple(sorted(back)),
+                reasons=front | back,
             )
         stuck: list[str] = []
         for index, error in failed.items():
-            movable = isinstance(error, RefusedError) and not error.final
-            moved = _moved(source, index, error.why) if movable else None
+            moved = _moved(source, index, error.why) if isinstance(error, RefusedError) and not error.final else None
             if moved is None:
                 stuck.append(f"{source.steps[index].source}: {error}" if index >= 0 else str(error))
             else:
@@ -121,7 +124,9 @@ class _Attempt:
     lowering: Lowering = field(init=False)
     outputs: tuple[str, ...] = field(init=False)
     failed: dict[int, Exception] = field(default_factory=dict[int, Exception])
-    unknown: dict[str, str] = field(default_factory=dict[str, str])  # value -> its type, where the engine cannot hold it; "" after a failure
+    unknown: dict[str, str] = field(
+        default_factory=dict[str, str]
+    )  # value -> its type, where the engine cannot hold it; "" after a failure
 
     def run(self) -> dict[int, Exception]:
         """The failures by node; -1 stands for one that is no node's."""
@@ -239,7 +244,9 @@ def _no_converter(step: Step) -> RefusedError:
     return RefusedError("the engine does not run this operator", "replace it by supported operators, or cut the network before it")
 
 
-def _read_by_operators(steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> set[str]:
+def _read_by_operators(
+    steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str], shapes: Mapping[str, tuple[int, ...]]
+) -> set[str]:
     """Values that something other than a unary function reads, or that leave the engine: a function is computed there and not carried on."""
     roots = _roots(steps, inputs, shapes)
     read = set(outputs)

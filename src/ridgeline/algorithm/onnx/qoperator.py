@@ -1,4 +1,4 @@
-"""ONNX Runtime's quantised operators (QLinearConv, QGemm, ...) as the float operators that they stand for, between DequantizeLinear and QuantizeLinear.
+"""ONNX Runtime's quantised operators (QLinearConv, QGemm, ...) as float operators between DequantizeLinear and QuantizeLinear.
 
 Inputs of each operator: onnxruntime's documentation of its operators (ONNX's QLinearConv and QLinearMatMul; com.microsoft for the others).
 """
@@ -56,7 +56,9 @@ def expand_quantised(model: onnx.ModelProto) -> None:
     model.graph.node.extend(nodes)
 
 
-def _expanded(node: onnx.NodeProto, form: Form, constants: Mapping[str, onnx.TensorProto], model: onnx.ModelProto) -> list[onnx.NodeProto] | None:
+def _expanded(
+    node: onnx.NodeProto, form: Form, constants: Mapping[str, onnx.TensorProto], model: onnx.ModelProto
+) -> list[onnx.NodeProto] | None:
     inputs = [*node.input, *("",) * 10]
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     if attributes.pop("channels_last", 0):

@@ -37,9 +37,7 @@ def read_network(source: Path | str | bytes, *, batch: int | None = None) -> Net
     graph.verify()
     reference = reference_model(simplified)
     front, back = _host_parts(simplified, parts, placement, reference)
-    host = tuple(
-        HostNode(node=parts.steps[index].source, reason=placement.reasons[index]) for index in (*placement.front, *placement.back)
-    )
+    host = tuple(HostNode(node=parts.steps[index].source, reason=placement.reasons[index]) for index in (*placement.front, *placement.back))
     return Network(graph=graph, model=_bytes(reference), front=front, back=back, host=host)
 
 
@@ -60,7 +58,9 @@ def _source(simplified: Simplified) -> Source:
     )
 
 
-def _host_parts(simplified: Simplified, source: Source, placement: Placement, reference: onnx.ModelProto) -> tuple[bytes | None, bytes | None]:
+def _host_parts(
+    simplified: Simplified, source: Source, placement: Placement, reference: onnx.ModelProto
+) -> tuple[bytes | None, bytes | None]:
     floats = {name: value.shape for name, value in placement.lowering.values.items() if isinstance(value, Value)}
     types = value_types(simplified.model, simplified.batch, floats)
     front = back = None
@@ -77,5 +77,3 @@ def _host_parts(simplified: Simplified, source: Source, placement: Placement, re
 
 def _bytes(model: onnx.ModelProto) -> bytes:
     return model.SerializeToString(deterministic=True)
-
-

@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, cast
@@ -43,7 +43,7 @@ def simplify(proto: onnx.ModelProto, name: str, batch: int | None) -> Simplified
             model = ir.serde.deserialize_model(proto)
             common.RemoveInitializersFromInputsPass()(model)
             optimizer.inline(model)
-            optimizer.fold_constants(model, onnx_shape_inference=True, should_fold=_should_fold)
+            cast("Any", optimizer).fold_constants(model, onnx_shape_inference=True, should_fold=_should_fold)
             optimizer.remove_unused_nodes(model)
             common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
             common.RemoveUnusedNodesPass()(model)
@@ -74,7 +74,7 @@ def _cause(error: BaseException) -> Exception:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """The optimiser's warnings are about what it leaves alone."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -92,11 +92,13 @@ def _bind(proto: onnx.ModelProto, name: str, batch: int | None) -> int:
     inputs = [value for value in proto.graph.input if value.name not in constants]
     if not inputs:
         raise InputError(f"{name} has no input")
-    fixed = {value.name: extent for value in inputs if (extent := _leading(value, name)) is not None}
-    extents = set(fixed.values()) | ({batch} if batch is not None else set())
+    fixed: dict[str, int] = {value.name: extent for value in inputs if (extent := _leading(value, name)) is not None}
+    extents = {*fixed.values(), *([batch] if batch is not None else [])}
     if len(extents) > 1:
         listed = ", ".join(f"'{key}': {extent}" for key, extent in fixed.items())
-        raise InputError(f"{name}: the batch is {f'{batch} by --batch' if batch is not None else 'not one number'}, but its inputs have {listed}")
+        raise InputError(
+            f"{name}: the batch is {f'{batch} by --batch' if batch is not None else 'not one number'}, but its inputs have {listed}"
+        )
     extent = extents.pop() if extents else 1
     if extent < 1:
         raise InputError(f"{name}: a batch of {extent}; it must be 1 or more")
@@ -111,7 +113,9 @@ def _leading(value: onnx.ValueInfoProto, name: str) -> int | None:
     if not value.type.HasField("tensor_type"):
         raise UnsupportedError(f"{name}: input '{value.name}' is no tensor")
     if not value.type.tensor_type.HasField("shape") or not value.type.tensor_type.shape.dim:
-        raise InputError(f"{name}: input '{value.name}' has no shape, or no batch axis; export it with a shape whose first axis is the batch")
+        raise InputError(
+            f"{name}: input '{value.name}' has no shape, or no batch axis; export it with a shape whose first axis is the batch"
+        )
     dims = value.type.tensor_type.shape.dim
     for axis, dim in enumerate(dims):
         if axis and not dim.HasField("dim_value"):
@@ -152,7 +156,7 @@ def _infer(model: ir.Model, name: str) -> None:
 
 def _without_data(model: ir.Model) -> onnx.ModelProto:
     """The model as a message with only its small constants: the others become inputs."""
-    proto = cast("onnx.ModelProto", ir.serde.serialize_model(model))
+    proto = ir.serde.serialize_model(model)
     small: list[onnx.TensorProto] = []
     for tensor in proto.graph.initializer:
         if tensor.ByteSize() <= 1024:

@@ -121,9 +121,7 @@ def _scaled(node: Node, scale: Array, offset: Array) -> Node:
     else:
         scaled = weight.astype(np.float64) * scale.reshape(-1, 1, 1, 1)
     kept = node.weight_scale * np.abs(scale) if node.weight_scale is not None and (scale != 0).all() else None
-    return replace(
-        node, weight=scaled.astype(np.float32), bias=(bias * scale + offset).astype(np.float32), weight_scale=kept
-    )
+    return replace(node, weight=scaled.astype(np.float32), bias=(bias * scale + offset).astype(np.float32), weight_scale=kept)
 
 
 def _peeled(expression: Expression) -> tuple[Expression, float, float]:

@@ -193,7 +193,9 @@ def _two_values(low: Lowering, step: Step, operation: str) -> Value:
     if first.tensor == second.tensor and first.view == second.view:
         return replace(first, expression=(operation, first.expression, second.expression))
     if operation not in ("add", "sub", "mul"):
-        raise RefusedError("both of its inputs are computed while the network runs", "the engine adds, subtracts and multiplies two tensors only")
+        raise RefusedError(
+            "both of its inputs are computed while the network runs", "the engine adds, subtracts and multiplies two tensors only"
+        )
     first, second = low.operand(step, 0), low.operand(step, 1)
     first, second = _alike(low, step, first, second)
     channels = low.shape(first)[0]
@@ -258,5 +260,3 @@ def _broadcast(low: Lowering, step: Step, value: Value, other: Value) -> Value:
         for axis, other_axis, size, full in zip(value.view, other.view, value.shape, other.shape, strict=True)
     )
     return replace(result, view=view) if is_complete([a for axis in view for a in axis if a.axis == "c"], "c", target[0]) else value
-
-

@@ -116,7 +116,9 @@ def _covered(atoms: Axis, axis: str, extent: int) -> int | None:
 def resize(low: Lowering, step: Step) -> None:
     mode = step.text("mode", "nearest")
     if mode != "nearest":
-        raise RefusedError(f"its mode is '{mode}'", "the engine resizes by the nearest neighbour; move other modes to an end of the network")
+        raise RefusedError(
+            f"its mode is '{mode}'", "the engine resizes by the nearest neighbour; move other modes to an end of the network"
+        )
     operand = plane(low, step, codes=True)
     factors = _factors(low, step, operand.value)
     if factors[:2] != (1, 1):
@@ -125,7 +127,8 @@ def resize(low: Lowering, step: Step) -> None:
     coordinate = step.text("coordinate_transformation_mode", "half_pixel")
     rounding = step.text("nearest_mode", "round_prefer_floor")
     for extent, factor in zip(operand.extents, spatial, strict=True):
-        if not np.array_equal(_sources(extent, factor, coordinate, rounding), np.arange(extent * factor) // factor):
+        sources = _sources(extent, factor, coordinate, rounding)
+        if sources is None or not np.array_equal(sources, np.arange(extent * factor) // factor):
             raise RefusedError(
                 f"mode '{coordinate}' with '{rounding}' is not index // {factor}", "use 'asymmetric' with 'floor', or 'half_pixel'"
             )

@@ -118,5 +118,3 @@ def _scale(constant: Constant, axis: int) -> Array | None:
 
 def _scaled(scale: Array | None, factor: float) -> Array | None:
     return None if scale is None else (scale * abs(factor)).astype(np.float64)
-
-

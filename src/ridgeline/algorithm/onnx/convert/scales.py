@@ -96,5 +96,3 @@ def _dequantized(low: Lowering, step: Step, codes: Constant) -> Constant:
     array = (shifted * scale.reshape(shape).astype(np.float64)).astype(np.float32)
     fits = shifted.size == 0 or (int(shifted.min()) >= -128 and int(shifted.max()) <= 127)
     return Constant(array=array, scale=scale if fits else None, axis=axis)
-
-

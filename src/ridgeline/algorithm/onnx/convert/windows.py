@@ -92,7 +92,9 @@ def conv(low: Lowering, step: Step) -> None:
     kernel = window_of(step, operand, weight.shape[2:])
     value = operand.value
     if weight.shape[1] * groups != value.shape[1]:
-        raise RefusedError(f"its weight of shape {weight.shape} in {groups} groups does not fit {value.shape[1]} channels", "check the shapes")
+        raise RefusedError(
+            f"its weight of shape {weight.shape} in {groups} groups does not fit {value.shape[1]} channels", "check the shapes"
+        )
     stored = weight if operand.places != ("w", "h") else np.swapaxes(weight, 2, 3)
     stored = stored.reshape(*weight.shape[:2], *operand.pair(weight.shape[2:], 1))
     order = coordinates(value.view[1], "c")
@@ -229,7 +231,9 @@ def _overhang(extent: int, before: int, after: int, span: int, stride: int) -> i
     return max(0, count * stride - room)
 
 
-def _pads(step: Step, inputs: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...], dilations: tuple[int, ...]) -> tuple[int, ...]:
+def _pads(
+    step: Step, inputs: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...], dilations: tuple[int, ...]
+) -> tuple[int, ...]:
     mode = step.text("auto_pad", "NOTSET")
     if mode == "NOTSET":
         pads = _numbers(step, "pads", 2 * len(kernel), 0)
@@ -264,5 +268,3 @@ def output_scale(constant: Constant) -> Array | None:
 
 def _float32(array: Array) -> Array:
     return np.ascontiguousarray(array, dtype=np.float32)
-
-

@@ -161,6 +161,8 @@ def _load(state: _State, load: Load) -> None:
         state.use(state.dram, slice(first, stop), number, start, STORED)
         address = load.buffer_address + row * load.buffer_pitch
         if load.target is Target.TABLE:
+            if address >= TABLES:
+                state.fail(f"loads table {address} of {TABLES}")
             state.write(state.tables, slice(address, address + 1), number, start, DRAINED)
             continue
         memory, unit = (state.weight, WEIGHED) if load.target is Target.WEIGHT else (state.activation, READ)

@@ -21,7 +21,7 @@ _LARGEST_BYTES = 2**31 - 1
 
 
 def golden(graph: Graph, *, boundaries: bool = False) -> bytes:
-    """The file's bytes. With `boundaries` every node's output is an output too, (batch, C, H, W), under the name that `boundary_names` gives."""
+    """The file's bytes. With `boundaries` every node's output is an output too, (batch, C, H, W), under its tensor's name."""
     names = _value_names(graph)
     sheet = Sheet(taken={*names.values(), *_port_names(graph)})
     for port in graph.inputs:
@@ -50,7 +50,9 @@ def golden(graph: Graph, *, boundaries: bool = False) -> bytes:
 
 
 def boundary_names(graph: Graph) -> Mapping[str, str]:
-    """Node output tensor -> the name of its (batch, C, H, W) output in a golden file with boundaries: its own, unless a port has that name."""
+    """Node output tensor -> the name of its (batch, C, H, W) output in a golden file with boundaries: its own, or with `/chw` behind it where a
+    port of another shape has that name.
+    """
     names = _value_names(graph)
     return {node.output: names[node.output] for node in graph.nodes}
 
@@ -87,18 +89,15 @@ def _port_names(graph: Graph) -> set[str]:
 def _value_names(graph: Graph) -> dict[str, str]:
     """Tensor -> the name of its (batch, C, H, W) value."""
     ports = _port_names(graph)
+    same = {port.tensor for port in graph.outputs if port.name == port.tensor and _plain(port, graph.tensors[port.tensor].shape)}
     names: dict[str, str] = {}
     for name in graph.tensors:
         shown = name
-        while shown in ports or shown in names.values() or (shown != name and shown in graph.tensors):
+        while (shown in ports and name not in same) or shown in names.values() or (shown != name and shown in graph.tensors):
             shown = f"{shown}/chw"
         names[name] = shown
     for port in graph.inputs:
         if _plain(port, graph.tensors[port.tensor].shape):
-            names[port.tensor] = port.name
-    written = {node.output for node in graph.nodes}
-    for port in graph.outputs:
-        if _plain(port, graph.tensors[port.tensor].shape) and port.tensor in written and names[port.tensor] not in ports:
             names[port.tensor] = port.name
     return names
 

@@ -1,9 +1,9 @@
 """A top of five pins around the engine, so that it can be placed, routed and timed by itself on a board with few pins.
 
-Every port of the engine but its clock has a flip-flop beside it: the inputs come out of a shift register that one pin feeds, the outputs go
-into a signature register that shifts out through another. So nothing of the engine is optimised away, and every path from and to a port is
-timed. There is no DRAM controller: what comes of it proves timing and resources and is no running accelerator. For that, put the
-board's memory controller in the wrapper's place.
+Every port of the engine but its clock has a flip-flop beside it: the inputs come out of a cellular automaton that one pin feeds, the
+outputs go into a signature register that shifts out through another. So nothing of the engine is optimised away (a plain shift register
+would be merged with the engine's own input registers), and every path from and to a port is timed. There is no DRAM controller: what
+comes of it proves timing and resources and is no running accelerator. For that, put the board's memory controller in the wrapper's place.
 """
 
 from __future__ import annotations
@@ -44,10 +44,12 @@ def wrapper(ports: Sequence[Port], device: Device) -> str:
     inputs = [port for port in ports if not port.output and port.name not in (CLOCK, RESET)]
     outputs = [port for port in ports if port.output]
     fed, seen = (sum(port.bits for port in side) for side in (inputs, outputs))
-    inverted = device.board or Board(clock="-", oscillator_mhz=1, reset="-", led="-", serial_in="-", serial_out="-", io_type="-", source="-")
+    inverted = device.board or Board(
+        clock="-", oscillator_mhz=1, reset="-", led="-", serial_in="-", serial_out="-", io_type="-", source="-"
+    )
     lines = [
         f"// Made by Ridgeline for {device.name}: five pins around {ENGINE}, to place, route and time it. There is no DRAM controller in it:",
-        "// the engine's inputs come from a shift register and its outputs go into a signature register, each bit beside its port.",
+        "// the engine's inputs come from a cellular automaton and its outputs go into a signature register, each bit beside its port.",
         f"module {TOP} (",
         "    input clk,",
         "    input reset,",
@@ -62,7 +64,7 @@ def wrapper(ports: Sequence[Port], device: Device) -> str:
         "  reg done;",
         "  always @(posedge clk) begin",
         f"    pressed <= {{pressed[0], {'~' if inverted.reset_active_low else ''}reset}};",
-        f"    fed <= {{fed[{fed - 2}:0], serial_in}};",
+        f"    fed <= {{fed[{fed - 2}:0], serial_in}} ^ {{1'b0, fed[{fed - 1}:1]}};",
         f"    seen <= outputs ^ {{seen[{seen - 2}:0], seen[{seen - 1}]}};",
         f"    done <= outputs[{_place(outputs, 'done')}];",
         "  end",

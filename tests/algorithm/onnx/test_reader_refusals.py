@@ -41,7 +41,7 @@ CONV = draft("y=Conv(x,w)", w=(3, 4, 3, 3))
         (draft("y=Div(x,z)", x="float[batch,4] x, float[batch,4] z"), "div0 (Div): both of its inputs are computed"),
         (draft("a=Relu(x) c=Conv(a,w) r=Resize<mode=\"cubic\">(c,,s) y=Conv(r,w)", s=TWICE, w=(4, 4, 3, 3)), "resize2 (Resize): its mode is 'cubic'"),
         (
-            draft("c=Conv(x,w) r=Resize<mode=\"nearest\",coordinate_transformation_mode=\"align_corners\">(c,,s) y=Conv(r,w)", s=THRICE, w=(4, 4, 3, 3)),
+            draft("c=Conv(x,w) r=Resize<coordinate_transformation_mode=\"align_corners\">(c,,s) y=Conv(r,w)", s=THRICE, w=(4, 4, 3, 3)),
             "resize1 (Resize): mode 'align_corners' with 'round_prefer_floor' is not index // 3",
         ),
         (draft("c=Conv(x,w) r=Resize(c,,s) y=Conv(r,w)", s=UNEVEN, w=(4, 4, 3, 3)), "resize1 (Resize): it resizes by (1.0, 1.0, 1.5, 2.0)"),

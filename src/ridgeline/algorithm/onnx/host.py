@@ -22,8 +22,8 @@ HOSTED = frozenset({
 
 
 def reference_model(simplified: Simplified) -> onnx.ModelProto:
-    """The simplified model with a symbolic leading axis: one file for any batch."""
-    proto = ir.serde.serialize_model(simplified.model)
+    """The simplified model with a symbolic leading axis, in place: one file for any batch."""
+    proto = simplified.proto
     shapes = {value.name: shape for value in _all_values(simplified.model) if (shape := known_shape(value)) is not None}
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
     for node in proto.graph.node:
@@ -77,11 +77,9 @@ def _free_resize(
 
 def _drop_unread(proto: onnx.ModelProto) -> None:
     read = {name for node in proto.graph.node for name in node.input} | {value.name for value in proto.graph.output}
-    kept = [tensor for tensor in proto.graph.initializer if tensor.name in read]
-    if len(kept) < len(proto.graph.initializer):
-        copies = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in kept]
-        del proto.graph.initializer[:]
-        proto.graph.initializer.extend(copies)
+    for index in range(len(proto.graph.initializer) - 1, -1, -1):
+        if proto.graph.initializer[index].name not in read:
+            del proto.graph.initializer[index]
 
 
 def part(

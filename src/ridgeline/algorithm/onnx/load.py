@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -11,6 +12,7 @@ import onnx
 import onnx.checker
 import onnx.defs
 import onnx.external_data_helper
+import onnx.helper
 import onnx.numpy_helper
 
 from ridgeline.algorithm.onnx.qoperator import expand_quantised
@@ -20,6 +22,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 OLDEST_OPSET, NEWEST_OPSET = 11, 26  # what onnxruntime 1.31 runs exactly
 NEWEST_IR = 13
+_SMALL = 256  # elements
 _EXTERNAL = 1  # onnx.TensorProto.EXTERNAL
 
 
@@ -56,7 +59,23 @@ def _parsed(data: bytes, name: str) -> onnx.ModelProto:
         raise InputError(f"{name} is not an ONNX file, or is cut short ({len(data):,} bytes)") from error
     if not model.graph.node or not model.graph.output:
         raise InputError(f"{name} holds no ONNX graph ({len(data):,} bytes, {len(model.graph.node)} nodes); export the network again")
+    broken = next((text for text in _texts(model) if not isinstance(text, str)), None)
+    if broken is not None:
+        raise InputError(f"{name} is damaged: {broken!r} is no name")
     return model
+
+
+def _texts(model: onnx.ModelProto) -> Iterable[object]:
+    """All names of the graph; protobuf gives one that is no text as bytes."""
+    graph = model.graph
+    yield graph.name
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output, *(attribute.name for attribute in node.attribute))
+    for thing in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        yield thing.name
+    for value in (*graph.input, *graph.output):
+        yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    yield from (entry.domain for entry in model.opset_import)
 
 
 def _load_external(model: onnx.ModelProto, folder: Path | None, name: str) -> None:
@@ -174,11 +193,28 @@ def _check_schema(model: onnx.ModelProto, name: str) -> None:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()
     try:
-        cast("Any", onnx.checker).check_model(model)
+        cast("Any", onnx.checker).check_model(without_data(model))
     except onnx.checker.ValidationError as error:
         raise InputError(f"{name} is not a valid ONNX file: {first_line(error)}") from error
     except Exception as error:
         raise InputError(f"{name} cannot be checked: {first_line(error)}") from error
+
+
+def without_data(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with only its small constants: the others become inputs, so that ONNX's checks need not copy them."""
+    light = onnx.ModelProto(ir_version=max(model.ir_version, 4), opset_import=model.opset_import, functions=model.functions)
+    graph = light.graph
+    graph.name = model.graph.name or "network"
+    graph.node.extend(model.graph.node)
+    graph.input.extend(model.graph.input)
+    graph.output.extend(model.graph.output)
+    named = {value.name for value in graph.input}
+    for tensor in model.graph.initializer:
+        if prod(tensor.dims) <= _SMALL:
+            graph.initializer.append(tensor)
+        elif tensor.name not in named:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+    return light
 
 
 def first_line(error: Exception) -> str:

@@ -27,6 +27,7 @@ def read_network(source: Path | str | bytes, *, batch: int | None = None) -> Net
     """
     proto, name = load_model(source)
     simplified = simplify(proto, name, batch)
+    del proto
     parts = _source(simplified)
     placement = place(parts)
     try:

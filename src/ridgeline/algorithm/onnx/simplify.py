@@ -17,7 +17,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 from onnxscript import optimizer
 
-from ridgeline.algorithm.onnx.load import first_line
+from ridgeline.algorithm.onnx.load import first_line, without_data
 from ridgeline.errors import InputError, UnsupportedError
 
 BATCH_NAME = "batch"
@@ -28,9 +28,13 @@ _LARGEST_FOLDED = 1 << 18  # elements
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Simplified:
-    """`model` has every axis bound and no shape-computing node left; `batch` is the extent that the leading axes were bound to."""
+    """`model` has every axis bound and no shape-computing node left; `batch` is the extent that the leading axes were bound to.
+
+    `proto` is the same as a message, without shapes.
+    """
 
     model: ir.Model
+    proto: onnx.ModelProto
     batch: int
 
 
@@ -47,10 +51,11 @@ def simplify(proto: onnx.ModelProto, name: str, batch: int | None) -> Simplified
             optimizer.remove_unused_nodes(model)
             common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
             common.RemoveUnusedNodesPass()(model)
+            folded = ir.serde.serialize_model(model)
         except Exception as error:
             raise InputError(f"{name} cannot be simplified: {first_line(_cause(error))}") from error
-        _infer(model, name)
-    return Simplified(model=model, batch=extent)
+        _infer(model, folded, name)
+    return Simplified(model=model, proto=folded, batch=extent)
 
 
 def _should_fold(node: ir.Node) -> bool | None:
@@ -135,7 +140,7 @@ def _forget_shapes(proto: onnx.ModelProto) -> None:
             value.type.tensor_type.ClearField("shape")
 
 
-def _infer(model: ir.Model, name: str) -> None:
+def _infer(model: ir.Model, folded: onnx.ModelProto, name: str) -> None:
     """Shapes and types of all values, in place; contradictions are errors of the file."""
     known = {"", "ai.onnx"}
     strict = all(node.domain in known for node in model.graph)
@@ -144,29 +149,13 @@ def _infer(model: ir.Model, name: str) -> None:
         return onnx.shape_inference.infer_shapes(proto, check_type=strict, strict_mode=strict, data_prop=True)
 
     try:
-        light = _without_data(model)
-        shapes = _value_types(inferred(light))
+        shapes = _value_types(inferred(without_data(folded)))
     except Exception as error:
         raise InputError(f"{name}: its shapes or types do not fit: {first_line(error)}") from error
     for value in _values(model):
         found = shapes.get(value.name or "")
         if found is not None:
             value.shape, value.dtype = ir.Shape(found[1]), ir.DataType(found[0])
-
-
-def _without_data(model: ir.Model) -> onnx.ModelProto:
-    """The model as a message with only its small constants: the others become inputs."""
-    proto = ir.serde.serialize_model(model)
-    small: list[onnx.TensorProto] = []
-    for tensor in proto.graph.initializer:
-        if tensor.ByteSize() <= 1024:
-            small.append(tensor)
-            continue
-        proto.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
-    kept = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in small]
-    del proto.graph.initializer[:]
-    proto.graph.initializer.extend(kept)
-    return proto
 
 
 def _value_types(proto: onnx.ModelProto) -> Mapping[str, tuple[int, list[int]]]:

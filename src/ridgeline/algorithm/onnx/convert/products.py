@@ -30,7 +30,8 @@ def gemm(low: Lowering, step: Step) -> None:
     value = low.operand(step, 0)
     if len(value.view) != 2:
         raise RefusedError(f"its input has {len(value.view)} axes, not 2", "check the network's shapes")
-    low.put(step.outputs[0], contract(low, step, value, axis=1, matrix=matrix * alpha, bias=bias, scale=_scaled(scale, alpha)))
+    matrix = matrix if alpha == 1 else matrix * alpha
+    low.put(step.outputs[0], contract(low, step, value, axis=1, matrix=matrix, bias=bias, scale=_scaled(scale, alpha)))
 
 
 def matmul(low: Lowering, step: Step) -> None:
@@ -87,8 +88,8 @@ def contract(low: Lowering, step: Step, value: Value, *, axis: int, matrix: Arra
         )
     inner = (shape[0], *kernel)
     order = addresses([summed], inner).reshape(-1)
-    weight = np.empty((matrix.shape[1], prod(inner)), dtype=np.float32)
-    weight[:, order] = matrix.T
+    in_order = np.array_equal(order, np.arange(len(order)))
+    weight = np.ascontiguousarray((matrix if in_order else matrix[np.argsort(order)]).T, dtype=np.float32)
     parts: dict[str, Any] = {"weight": weight.reshape(-1, *inner), "bias": bias.astype(np.float32), "weight_scale": scale}
     tensor = low.emit(step, Conv(), [value], **parts)
     view = tuple(whole("c", matrix.shape[1]) if index == axis else atoms for index, atoms in enumerate(value.view))

@@ -1,0 +1,360 @@
+"""Choosing the engine and the tilings: the roofline method over the whole space.
+
+As in FPGA'15 (10.1145/2684746.2689060), every design that fits is rated by what it attains, min(compute roof, intensity x bandwidth), here with fills,
+drains and stalls in the cycles; among the fastest the one that needs the least bandwidth is taken. The best few are then lowered to their real
+programs and predicted by `mapping.schedule`, which decides.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from ridgeline.algorithm.graph import Graph
+from ridgeline.errors import DoesNotFitError, InputError
+from ridgeline.explore.space import BUFFERS, CAPS, PINS, Limits, Space, limits, with_buffers
+from ridgeline.hardware.device import Device
+from ridgeline.hardware.engine.engine import Engine
+from ridgeline.hardware.engine.resources import ResourceCount, resources
+from ridgeline.mapping.layer import Work
+from ridgeline.mapping.parts import works
+from ridgeline.mapping.schedule import DramTiming, Prediction, predict
+from ridgeline.mapping.tiling import Order, Tiling, clipped, legal
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Objective = Literal["latency", "throughput"]
+TOLERANCE = 0.005  # designs this close to the fastest count as equally fast
+CONFIRMED = 3  # designs whose real programs are predicted
+SAMPLES = 400  # points kept for a report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explored:
+    """Points are (engine, layer, tiling). All legal points are covered: `pruned` of them are proven equal to an evaluated one, because a tiling's
+    cost does not depend on the sizes of the buffers that it fits."""
+
+    legal: int
+    evaluated: int
+    pruned: int
+    engines: int  # that fit the device
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One engine with the best tiling of every layer."""
+
+    cycles: float
+    bytes_per_cycle: float
+    parameters: Mapping[str, int]
+    pareto: bool = False
+    chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Choice:
+    engine: Engine
+    tilings: Mapping[str, Tiling]
+    cycles: int  # predicted, of one image
+    prediction: Prediction
+    resources: ResourceCount
+    explored: Explored
+    points: tuple[Point, ...] = field(default=())
+
+    @property
+    def pareto(self) -> tuple[Point, ...]:
+        return tuple(point for point in self.points if point.pareto)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An engine and its cost in closed form."""
+
+    engine: Engine
+    cycles: float
+    bytes: float
+    need: ResourceCount
+
+    @property
+    def bytes_per_cycle(self) -> float:
+        return self.bytes / self.cycles
+
+
+def device_timing(device: Device) -> DramTiming:
+    """The device's memory at its clock: a write is acknowledged as late as a read arrives."""
+    rate = Fraction(device.dram.bytes_per_s) / Fraction(str(device.clock_mhz)) / 10**6
+    latency = device.dram.read_latency_cycles
+    return DramTiming(bytes_per_cycle=rate, read_latency_cycles=latency, write_latency_cycles=latency)
+
+
+def choose(
+    graph: Graph,
+    device: Device,
+    *,
+    objective: Objective = "latency",
+    pins: Mapping[str, int] | None = None,
+    caps: Mapping[str, int] | None = None,
+) -> Choice:
+    """The best design for a quantised network. One image at a time: the throughput is 1 / latency, so both objectives choose alike.
+
+    Raises DoesNotFitError naming the resource that no engine stays within, InputError for an unknown pin, cap or objective.
+    """
+    from ridgeline.mapping.lower import lower
+
+    if objective not in ("latency", "throughput"):
+        raise InputError(f"objective '{objective}' is none of latency, throughput")
+    unknown = sorted(set(pins or {}) - set(PINS))
+    if unknown:
+        raise InputError(f"pin '{unknown[0]}' is none of {', '.join(PINS)}")
+    started = time.perf_counter()
+    space = Space(device=device, dram=device_timing(device), limits=limits(device, caps or {}), pins=pins or {})
+    found = search(graph, space)
+    best: tuple[Candidate, dict[str, Tiling], Prediction] | None = None
+    for candidate in finalists(found.candidates):
+        tilings = best_tilings(graph, candidate.engine, space.dram)
+        prediction = predict(lower(graph, candidate.engine, tilings), space.dram)
+        if best is None or prediction.cycles < best[2].cycles:
+            best = candidate, tilings, prediction
+    assert best is not None
+    candidate, tilings, prediction = best
+    explored = replace(found.explored, time_s=time.perf_counter() - started)
+    return Choice(
+        engine=candidate.engine,
+        tilings=tilings,
+        cycles=prediction.cycles,
+        prediction=prediction,
+        resources=candidate.need,
+        explored=explored,
+        points=_points(found.candidates, candidate),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Search:
+    candidates: tuple[Candidate, ...]
+    explored: Explored
+
+
+def search(graph: Graph, space: Space) -> Search:
+    """Every engine of the space that fits; the candidates are, for each choice of lanes, taps and bus, those on the front of cycles over block RAMs."""
+    corners = [(corner, resources(corner, space.device.family)) for corner in space.corners()]
+    inside = [(corner, need) for corner, need in corners if _within(need, space.limits)]
+    if not inside:
+        raise _nothing_fits(corners, space)
+    layers = _Layers(graph=graph)
+    jobs = [_Job.of(corner, need, layers.of(corner), space) for corner, need in inside]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = list(pool.map(_Job.run, jobs))
+    candidates = [candidate for result in done for candidate in result.candidates]
+    if not candidates:
+        raise DoesNotFitError(
+            f"no engine within {space.limits.bram_18kb} block RAMs of 18 Kb on '{space.device.name}' holds one tile of every layer; "
+            "choose a larger device or raise --max-bram"
+        )
+    legal_points, evaluated = int(sum(result.legal for result in done)), sum(result.evaluated for result in done)
+    explored = Explored(
+        legal=legal_points,
+        evaluated=evaluated,
+        pruned=max(0, legal_points - evaluated),
+        engines=sum(result.engines for result in done),
+        time_s=0.0,
+    )
+    return Search(candidates=tuple(candidates), explored=explored)
+
+
+def _within(need: ResourceCount, have: Limits) -> bool:
+    return all(getattr(need, name) <= getattr(have, name) for name in ("dsp", "bram_18kb", "lut", "ff"))
+
+
+def _nothing_fits(corners: Sequence[tuple[Engine, ResourceCount]], space: Space) -> DoesNotFitError:
+    """Names the resource that even the smallest engine exceeds most."""
+    if not corners:
+        return DoesNotFitError(f"no engine has {dict(space.pins)}; taps may not exceed lanes_in")
+    engine, need = min(corners, key=lambda item: (item[1].dsp, item[1].lut, item[1].bram_18kb))
+    for name, resource in zip(CAPS, ("dsp", "bram_18kb", "lut", "ff"), strict=True):
+        if getattr(need, resource) > getattr(space.limits, resource):
+            break
+    return DoesNotFitError(
+        f"the smallest engine ({engine.lanes_out}x{engine.lanes_in} lanes, bus of {engine.bus_bytes} bytes) needs {getattr(need, resource):,} {name} "
+        f"but '{space.device.name}' has {getattr(space.limits, resource):,}; choose a larger device or looser pins and caps"
+    )
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Layers:
+    """The distinct works of the network for given lanes and taps, and how often each occurs."""
+
+    graph: Graph
+    known: dict[tuple[int, int, int], dict[Work, int]] = field(default_factory=dict[tuple[int, int, int], dict[Work, int]])
+
+    def of(self, engine: Engine) -> dict[Work, int]:
+        key = engine.lanes_out, engine.lanes_in, engine.taps
+        if key not in self.known:
+            counts: dict[Work, int] = {}
+            for made in works(self.graph, engine).values():
+                for work in made:
+                    counts[work] = counts.get(work, 0) + 1
+            self.known[key] = counts
+        return self.known[key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Result:
+    candidates: tuple[Candidate, ...]
+    legal: float
+    evaluated: int
+    engines: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Job:
+    """One choice of lanes, taps and bus."""
+
+    corner: Engine
+    need: ResourceCount
+    layers: Array
+    memory: Any
+    space: Space
+
+    @classmethod
+    def of(cls, corner: Engine, need: ResourceCount, counts: Mapping[Work, int], space: Space) -> _Job:
+        from ridgeline.mapping.cost import LAYER, layer_record, memory_record
+
+        layers = np.concatenate([layer_record(work, corner, count) for work, count in counts.items()] or [np.zeros(0, LAYER)])
+        return cls(corner=corner, need=need, layers=layers, memory=memory_record(space.dram, corner.bus_bytes)[0], space=space)
+
+    def run(self) -> _Result:
+        from ridgeline.explore import kernel
+
+        sizes = self.space.sizes()
+        total = np.zeros((3, *(len(axis) for axis in sizes)))
+        evaluated = kernel.search_layers(self.layers, self.memory, np.array([axis[0] for axis in sizes]), total)
+        have = self.space.limits
+        front, cell_of = np.full((2, have.bram_18kb + 1), kernel.INFINITE), np.full(have.bram_18kb + 1, -1)
+        base = np.array([self.need.bram_18kb, self.need.lut, self.need.ff])
+        bounds = np.array([have.bram_18kb, have.lut, have.ff])
+        engines, legal_points = kernel.fitting(total, self._axes(sizes), base, bounds, front, cell_of)
+        return _Result(
+            candidates=self._candidates(front, cell_of, sizes), legal=legal_points, evaluated=int(evaluated), engines=int(engines)
+        )
+
+    def _axes(self, sizes: Sequence[Sequence[int]]) -> Array:
+        """What each size of each buffer adds to the smallest one: (resource, buffer, size)."""
+        axes = np.zeros((3, len(BUFFERS), max(map(len, sizes))), np.int64)
+        for buffer, name in enumerate(BUFFERS):
+            for number, size in enumerate(sizes[buffer]):
+                grown = resources(replace(self.corner, **{name: size}), self.space.device.family)
+                axes[:, buffer, number] = (
+                    grown.bram_18kb - self.need.bram_18kb, grown.lut - self.need.lut, grown.ff - self.need.ff,
+                )  # fmt: skip
+        return axes
+
+    def _candidates(self, front: Array, cell_of: Array, sizes: Sequence[Sequence[int]]) -> tuple[Candidate, ...]:
+        """The engines that no other one with fewer block RAMs beats."""
+        found: list[Candidate] = []
+        least = (np.inf, np.inf)
+        for ram in np.flatnonzero(cell_of >= 0).tolist():
+            cost = float(front[0, ram]), float(front[1, ram])
+            if cost < least:
+                least = cost
+                cell = np.unravel_index(int(cell_of[ram]), tuple(map(len, sizes)))
+                engine = with_buffers(self.corner, tuple(axis[int(i)] for axis, i in zip(sizes, cell, strict=True)))
+                found.append(Candidate(engine=engine, cycles=cost[0], bytes=cost[1], need=resources(engine, self.space.device.family)))
+        return tuple(found)
+
+
+def finalists(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The few that may be best: of the fastest those that need least bandwidth, then the fastest of other choices of lanes."""
+    fastest = min(candidate.cycles for candidate in candidates)
+    equal = [candidate for candidate in candidates if candidate.cycles <= fastest * (1 + TOLERANCE)]
+    equal.sort(key=lambda item: (round(item.bytes_per_cycle, 3), item.need.dsp, item.need.bram_18kb, item.need.lut, item.cycles))
+    rest = sorted(candidates, key=lambda item: (item.cycles, item.bytes, item.need.bram_18kb))
+    chosen: dict[tuple[int, ...], Candidate] = {}
+    for candidate in (*equal, *rest):
+        engine = candidate.engine
+        chosen.setdefault((engine.lanes_out, engine.lanes_in, engine.bus_bytes), candidate)
+        if len(chosen) == CONFIRMED:
+            break
+    return tuple(chosen.values())
+
+
+def best_tilings(graph: Graph, engine: Engine, dram: DramTiming) -> dict[str, Tiling]:
+    """The cheapest tiling of every node on one engine, in closed form. A node of several parts takes that of its largest; a node for which
+    the closed form finds none is left to `default_tiling`."""
+    found: dict[Work, Tiling | None] = {}
+    tilings: dict[str, Tiling] = {}
+    for node, made in works(graph, engine).items():
+        work = max(made, key=lambda item: item.pixels * item.runs * item.blocks)
+        if work not in found:
+            found[work] = best_tiling(work, engine, dram)
+        tiling = found[work]
+        if tiling is not None and all(legal(tiling, part, engine) for part in made):
+            tilings[node] = tiling
+    return tilings
+
+
+def best_tiling(work: Work, engine: Engine, dram: DramTiming) -> Tiling | None:
+    """The cheapest tiling of one layer on one engine, or None when none fits twice over."""
+    from ridgeline.explore import kernel
+    from ridgeline.mapping.cost import layer_record, memory_record
+
+    cells = np.full((3, 1, 1, 1, 1), kernel.INFINITE)
+    choice = np.zeros((1, 1, 1, 1, kernel.CHOICE), np.int64)
+    exact = np.array([getattr(engine, name) for name in BUFFERS])
+    kernel.search_layer(layer_record(work, engine)[0], memory_record(dram, engine.bus_bytes)[0], exact, cells, choice)
+    if cells[0, 0, 0, 0, 0] >= kernel.INFINITE:
+        return None
+    y, x, blocks, piece, order, rows, columns, _ = choice[0, 0, 0, 0].tolist()
+    tiling = Tiling(y=y, x=x, m=blocks * engine.lanes_out, c=piece, order=Order(order), group_y=rows, group_x=columns)
+    return clipped(tiling, work, engine)
+
+
+def _points(candidates: Sequence[Candidate], chosen: Candidate) -> tuple[Point, ...]:
+    """The Pareto set over cycles, multipliers and block RAMs, the choice, and an even sample of the rest."""
+    front = pareto(candidates)
+    ordered = sorted(candidates, key=lambda item: (item.cycles, item.need.dsp, item.need.bram_18kb, item.bytes))
+    step = max(1, len(ordered) // SAMPLES)
+    shown = {id(item) for item in (*front, *ordered[::step], chosen)}
+    best = {id(item) for item in front}
+    return tuple(
+        Point(
+            cycles=item.cycles,
+            bytes_per_cycle=item.bytes_per_cycle,
+            parameters=_parameters(item),
+            pareto=id(item) in best,
+            chosen=item is chosen,
+        )
+        for item in ordered
+        if id(item) in shown
+    )
+
+
+def pareto(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Those that no other one equals or beats in cycles, multipliers and block RAMs together (of equals the first)."""
+    ordered = sorted(candidates, key=lambda item: (item.cycles, item.need.dsp, item.need.bram_18kb, item.bytes))
+    front: list[Candidate] = []
+    steps: list[tuple[int, int]] = []  # (multipliers, block RAMs) of the front, none dominated by another
+    for item in ordered:
+        if any(dsp <= item.need.dsp and ram <= item.need.bram_18kb for dsp, ram in steps):
+            continue
+        front.append(item)
+        steps = [(dsp, ram) for dsp, ram in steps if dsp < item.need.dsp or ram < item.need.bram_18kb]
+        steps.append((item.need.dsp, item.need.bram_18kb))
+    return tuple(front)
+
+
+def _parameters(item: Candidate) -> dict[str, int]:
+    return {
+        **{name: getattr(item.engine, name) for name in PINS},
+        "dsp": item.need.dsp,
+        "bram": item.need.bram_18kb,
+        "lut": item.need.lut,
+        "ff": item.need.ff,
+    }

@@ -1,0 +1,91 @@
+"""The engines that could be built: every choice of lanes, taps and bus within the device's multipliers and bandwidth, and the sizes of the buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from ridgeline.errors import InputError
+from ridgeline.hardware.device import Device
+from ridgeline.hardware.engine.engine import Engine
+from ridgeline.mapping.schedule import DramTiming
+
+LANES = (4, 8, 16, 32, 64)
+TAPS = (1, 2, 3)
+BUSES = (4, 8, 16, 32, 64, 128)
+BUFFERS = ("activation_bytes", "weight_bytes", "output_bytes", "accumulator_depth")
+SMALLEST = (1 << 10, 1 << 10, 1 << 10, 1 << 5)
+LARGEST = (1 << 23, 1 << 23, 1 << 22, 1 << 12)
+CAPS = ("dsp", "bram", "lut", "ff")
+PINS = ("lanes_out", "lanes_in", "taps", "bus_bytes", *BUFFERS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What an engine may take."""
+
+    dsp: int
+    bram_18kb: int
+    lut: int
+    ff: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """`pins` fixes fields of the engine."""
+
+    device: Device
+    dram: DramTiming
+    limits: Limits
+    taps: tuple[int, ...] = TAPS
+    pins: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        """Of each buffer, doubling: from the smallest to what the device's block RAMs hold, or the pinned one."""
+        most = self.limits.bram_18kb * 18 * 1024 // 8
+        found: list[tuple[int, ...]] = []
+        for name, low, high in zip(BUFFERS, SMALLEST, LARGEST, strict=True):
+            bound = high if name == "accumulator_depth" else max(low, min(high, most))
+            every = tuple(low << k for k in range((bound // low).bit_length()))
+            found.append((self.pins[name],) if name in self.pins else every)
+        return tuple(found)
+
+    def corners(self) -> Iterator[Engine]:
+        """Every choice of lanes, taps and bus, each with the smallest buffers."""
+        smallest = dict(zip(BUFFERS, (sizes[0] for sizes in self.sizes()), strict=True))
+        buses = self._choices("bus_bytes", useful_buses(self.dram.bytes_per_cycle))
+        for lanes_out in self._choices("lanes_out", LANES):
+            for lanes_in in self._choices("lanes_in", LANES):
+                for taps in self._choices("taps", self.taps):
+                    if taps > lanes_in and "taps" not in self.pins:
+                        continue
+                    for bus in buses:
+                        yield Engine(lanes_out=lanes_out, lanes_in=lanes_in, taps=taps, bus_bytes=bus, **smallest)
+
+    def _choices(self, name: str, every: tuple[int, ...]) -> tuple[int, ...]:
+        return (self.pins[name],) if name in self.pins else every
+
+
+def useful_buses(bytes_per_cycle: Fraction) -> tuple[int, ...]:
+    """Up to the first that takes all the bandwidth: a wider one moves no more."""
+    enough = next((bus for bus in BUSES if bus >= bytes_per_cycle), BUSES[-1])
+    return tuple(bus for bus in BUSES if bus <= enough)
+
+
+def limits(device: Device, caps: Mapping[str, int]) -> Limits:
+    """The device's resources, or less. Raises InputError for a cap of an unknown name."""
+    unknown = sorted(set(caps) - set(CAPS))
+    if unknown:
+        raise InputError(f"cap '{unknown[0]}' is none of {', '.join(CAPS)}")
+    have = device.resources
+    return Limits(
+        dsp=min(have.dsp, caps.get("dsp", have.dsp)),
+        bram_18kb=min(have.bram_18kb, caps.get("bram", have.bram_18kb)),
+        lut=min(have.lut, caps.get("lut", have.lut)),
+        ff=min(have.ff, caps.get("ff", have.ff)),
+    )
+
+
+def with_buffers(engine: Engine, sizes: tuple[int, ...]) -> Engine:
+    return replace(engine, **dict(zip(BUFFERS, sizes, strict=True)))

@@ -49,7 +49,14 @@ class Floats:
         quantisation: Quantisation | None = None,
     ) -> str:
         made = Node(
-            name=name, operator=operator, inputs=inputs, output=f"{name}.out", weight=weight, bias=bias, function=function, source=f"{name} (Test)"
+            name=name,
+            operator=operator,
+            inputs=inputs,
+            output=f"{name}.out",
+            weight=weight,
+            bias=bias,
+            function=function,
+            source=f"{name} (Test)",
         )
         shape = operator.output_shape(made, *(self.tensors[tensor].shape for tensor in inputs))
         self.tensors[made.output] = Tensor(name=made.output, shape=shape, quantisation=quantisation)

@@ -120,7 +120,9 @@ def input_tensors(graph: Graph, inputs: Mapping[str, Array], dtype: np.dtype[np.
 def _checked(graph: Graph, inputs: Mapping[str, Array], dtype: np.dtype[np.int8] | None) -> Iterator[tuple[Port, Array]]:
     unknown = sorted(set(inputs) - {port.name for port in graph.inputs})
     if unknown:
-        raise InputError(f"network '{graph.name}' has no input '{unknown[0]}'; its inputs are {', '.join(port.name for port in graph.inputs)}")
+        raise InputError(
+            f"network '{graph.name}' has no input '{unknown[0]}'; its inputs are {', '.join(port.name for port in graph.inputs)}"
+        )
     for port in graph.inputs:
         if port.name not in inputs:
             raise InputError(f"input '{port.name}' of network '{graph.name}' has no array; give one of shape (images, {_sizes(port)})")

@@ -1,8 +1,8 @@
 """Random integer graphs: one node of any operator, or a small network. For tests of whatever runs a graph.
 
-    graph = random_layer_graph(np.random.default_rng(7), "depthwise")
-    codes = random_codes(np.random.default_rng(8), graph, images=2)
-    expected = run_integer(graph, codes)
+graph = random_layer_graph(np.random.default_rng(7), "depthwise")
+codes = random_codes(np.random.default_rng(8), graph, images=2)
+expected = run_integer(graph, codes)
 """
 
 from __future__ import annotations
@@ -69,7 +69,11 @@ def _window(draft: Draft, extent: tuple[int, int], *, largest: int = 5) -> dict[
     for size in extent:
         kernel.append(draft.number(1, min(largest, size)))
         dilations.append(draft.number(1, max(1, min(3, (size - 1) // max(1, kernel[-1] - 1)))) if kernel[-1] > 1 else 1)
-    return {"kernel": (kernel[0], kernel[1]), "strides": (draft.number(1, 3), draft.number(1, 3)), "dilations": (dilations[0], dilations[1])}
+    return {
+        "kernel": (kernel[0], kernel[1]),
+        "strides": (draft.number(1, 3), draft.number(1, 3)),
+        "dilations": (dilations[0], dilations[1]),
+    }
 
 
 def _pads(draft: Draft, kernel: tuple[int, int]) -> tuple[int, int, int, int]:

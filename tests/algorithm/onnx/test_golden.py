@@ -85,7 +85,9 @@ def one_node(operator: Conv | Copy | Select, *, stage: Requantise, weight: np.nd
     code = Quantisation(scale=0.5, zero_point=zero_point)
     after = Quantisation(scale=0.25, zero_point=stage.zero_point)
     tensors = {"x": Tensor(name="x", shape=(4, 5, 5), quantisation=code), "y": Tensor(name="y", shape=shape, quantisation=after)}
-    ports = [Port(name=name, shape=tensor.shape, tensor=name, split=tensor.shape, permutation=(0, 1, 2)) for name, tensor in tensors.items()]
+    ports = [
+        Port(name=name, shape=tensor.shape, tensor=name, split=tensor.shape, permutation=(0, 1, 2)) for name, tensor in tensors.items()
+    ]
     return Graph(name="one", inputs=(ports[0],), outputs=(ports[1],), nodes=(node,), tensors=tensors)
 
 
@@ -152,6 +154,4 @@ def test_a_difference_is_found_and_named() -> None:
     codes = {"x": np.zeros((2, 4, 5, 5), np.int8)}
     wrong = replace(graph, nodes=(replace(graph.nodes[0], stage=replace(identity(), bias=np.array([0, 0, 3, 0], np.int32))),))
     difference = check_golden(graph, codes, model=golden(wrong, boundaries=True))
-    assert str(difference) == (
-        "node 'only': value [0, 2, 0, 0] of tensor 'y' is 3, expected 0; 50 of its 200 values differ"
-    )
+    assert str(difference) == ("node 'only': value [0, 2, 0, 0] of tensor 'y' is 3, expected 0; 50 of its 200 values differ")

@@ -55,7 +55,9 @@ def expected(drawn: Drawn) -> Array:
     floats = [] if weight is None else [weight.astype(np.float32)]
     match drawn.node.operator:
         case Conv() as conv:
-            return onnx_values("Conv", drawn.inputs, floats, strides=conv.strides, pads=conv.pads, dilations=conv.dilations, group=conv.groups)
+            return onnx_values(
+                "Conv", drawn.inputs, floats, strides=conv.strides, pads=conv.pads, dilations=conv.dilations, group=conv.groups
+            )
         case ConvTranspose() as conv:
             return onnx_values(
                 *("ConvTranspose", drawn.inputs, floats),
@@ -170,5 +172,3 @@ def test_nests_agree_with_shapes(kind: str, seed: int) -> None:
         assert nest.footprint()["weight"] == drawn.node.weight.size
     if not isinstance(drawn.node.operator, ConvTranspose):
         assert nest.footprint()["output"] == drawn.graph.tensors[drawn.node.output].elements
-
-

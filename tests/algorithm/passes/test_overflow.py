@@ -61,7 +61,9 @@ def test_some_input_reaches_each_bound(seed: int, kind: str) -> None:
 def test_the_filters_of_a_transposed_convolution() -> None:
     weight = np.arange(2 * 3 * 2 * 2, dtype=np.int8).reshape(4, 3, 2, 1)
     node = Node(name="up", operator=ConvTranspose(groups=2), inputs=("x",), output="y", weight=weight)
-    assert filters(node).sum(axis=1).tolist() == [int(weight[2 * group : 2 * group + 2, out].sum()) for group in (0, 1) for out in (0, 1, 2)]
+    assert filters(node).sum(axis=1).tolist() == [
+        int(weight[2 * group : 2 * group + 2, out].sum()) for group in (0, 1) for out in (0, 1, 2)
+    ]
 
 
 def test_the_bias_counts() -> None:
@@ -72,5 +74,7 @@ def test_the_bias_counts() -> None:
     prove(graph)
     bias = np.full_like(node.stage.bias, 2**31 - 1)
     over = replace(graph, nodes=(replace(node, stage=replace(node.stage, bias=bias)),))
-    with pytest.raises(UnsupportedError, match=r"^node 'averagepool0' .*: its accumulator and bias can reach \[.*\], beyond 32 bits; split it"):
+    with pytest.raises(
+        UnsupportedError, match=r"^node 'averagepool0' .*: its accumulator and bias can reach \[.*\], beyond 32 bits; split it"
+    ):
         prove(over)

@@ -251,7 +251,8 @@ def test_same_data_same_graph_and_progress_is_told() -> None:
     floats = everything(np.random.default_rng(0))
     told: list[tuple[int, int]] = []
     first, second = (
-        quantise(floats, noise(floats, np.random.default_rng(1)), progress=lambda done, images: told.append((done, images))) for _ in range(2)
+        quantise(floats, noise(floats, np.random.default_rng(1)), progress=lambda done, images: told.append((done, images)))
+        for _ in range(2)
     )
     assert told[-1] == (8, 8)
     for one, other in zip(first.nodes, second.nodes, strict=True):

@@ -45,7 +45,9 @@ def golden(graph: Graph, *, boundaries: bool = False) -> bytes:
     )
     made.doc_string = f"golden network of '{graph.name}': what the hardware computes, bit for bit"
     if made.ByteSize() > _LARGEST_BYTES:
-        raise UnsupportedError(f"network '{graph.name}' needs {made.ByteSize():,} bytes as one ONNX file, which holds at most {_LARGEST_BYTES:,}")
+        raise UnsupportedError(
+            f"network '{graph.name}' needs {made.ByteSize():,} bytes as one ONNX file, which holds at most {_LARGEST_BYTES:,}"
+        )
     return made.SerializeToString(deterministic=True)
 
 

@@ -41,4 +41,6 @@ def _ends(graph: Graph, ports: tuple[Port, ...], *, operator: str, title: str) -
     reals = [value(port.name, np.float32, port.shape) for port in ports]
     inputs, outputs = (reals, codes) if operator == "QuantizeLinear" else (codes, reals)
     name = f"{graph.name}-{title}"
-    return model(name, nodes=sheet.nodes, initializers=sheet.initializers, inputs=inputs, outputs=outputs).SerializeToString(deterministic=True)
+    return model(name, nodes=sheet.nodes, initializers=sheet.initializers, inputs=inputs, outputs=outputs).SerializeToString(
+        deterministic=True
+    )

@@ -121,7 +121,9 @@ def _mul(sheet: Sheet, node: Node, inputs: Sequence[str], zeros: Sequence[int]) 
     sides: list[str] = []
     for side, (source, zero) in enumerate(zip(inputs, zeros, strict=True)):
         wide = sheet.cast(source, np.int32, name=f"{node.name}/wide{side}")
-        sides.append(sheet.node("Sub", [wide, sheet.constant(f"{node.name}/zero_point{side}", np.array(zero, np.int32))], f"{node.name}/real{side}"))
+        sides.append(
+            sheet.node("Sub", [wide, sheet.constant(f"{node.name}/zero_point{side}", np.array(zero, np.int32))], f"{node.name}/real{side}")
+        )
     return Accumulator(name=sheet.node("Mul", sides, f"{node.name}/products"), is_code=False, bias=_bias(node))
 
 
@@ -174,5 +176,3 @@ def pad(sheet: Sheet, source: str, border: dict[int, tuple[int, int]], *, zero: 
 def _bias(node: Node) -> Array:
     assert node.stage is not None
     return node.stage.bias.astype(np.int64)
-
-

@@ -86,9 +86,7 @@ def closest(source: Histogram, function: Callable[[Array], Array] | None = None)
     return affine(source.low * above[0], source.high * above[1])
 
 
-def _error(
-    candidate: Quantisation, centres: Array, counts: Array, *, wanted: Array, function: Callable[[Array], Array] | None
-) -> float:
+def _error(candidate: Quantisation, centres: Array, counts: Array, *, wanted: Array, function: Callable[[Array], Array] | None) -> float:
     levels = (np.arange(-128, 128) - candidate.zero_point) * candidate.scale
     if function is not None:
         with np.errstate(all="ignore"):

@@ -112,10 +112,11 @@ def moved(graph: Graph, node: Node, after: Quantisation) -> Node:
     source = quantisation(graph, node.inputs[0])
     limited = node.function is None or node.function.clip is not None
     same = (source.scale, source.zero_point) == (after.scale, after.zero_point)
-    low, high = limits(node.function, after) if same and limited else (-128, 127)
-    return replace(node, bias=None, stage=identity(
-        graph.tensors[node.output].shape[0], low=low, high=high, table=None if same and limited else table(node.function, source, after)
-    ))  # fmt: skip
+    channels = graph.tensors[node.output].shape[0]
+    if same and limited:
+        low, high = limits(node.function, after)
+        return replace(node, bias=None, stage=identity(channels, low=low, high=high))
+    return replace(node, bias=None, stage=identity(channels, table=table(node.function, source, after)))
 
 
 def identity(channels: int, *, low: int = -128, high: int = 127, table: Array | None = None) -> Requantise:
@@ -132,7 +133,13 @@ def _finished(node: Node, bias: Array, ratios: Array, aim: Target) -> Node:
         )
     factor, shift = multiplier(node, ratios)
     stage = Requantise(
-        bias=bias.astype(np.int32), multiplier=factor, shift=shift, zero_point=aim.code.zero_point, low=aim.low, high=aim.high, table=aim.table
+        bias=bias.astype(np.int32),
+        multiplier=factor,
+        shift=shift,
+        zero_point=aim.code.zero_point,
+        low=aim.low,
+        high=aim.high,
+        table=aim.table,
     )
     return replace(node, bias=None, stage=stage)
 

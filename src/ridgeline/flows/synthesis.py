@@ -38,11 +38,8 @@ def synthesise(folder: Path, device: Device, *, seed: int = 1, progress: Progres
     from ridgeline.tools import yosys
 
     progress = progress or Silent()
-    rtl = {path.relative_to(folder).as_posix(): path.read_text() for path in sorted((folder / "rtl").rglob("*.v"))}
-    if not rtl:
-        raise InputError(f"'{folder / 'rtl'}' holds no Verilog; give a folder that `ridgeline build` made")
-    top = {f"{TOP}.v": wrapper(read_ports(rtl.values()), device)}
-    made: dict[str, str | bytes] = dict(top)
+    rtl = read_rtl(folder)
+    made: dict[str, str | bytes] = {f"{TOP}.v": wrapper(read_ports(rtl.values()), device)}
     fmax_mhz, bitstream = None, None
     with tempfile.TemporaryDirectory(prefix="ridgeline-") as name:
         work = Path(name)
@@ -53,7 +50,10 @@ def synthesise(folder: Path, device: Device, *, seed: int = 1, progress: Progres
             made |= emit([*(f"../{path}" for path in rtl), f"{TOP}.v"], device)
         else:
             made[f"{TOP}.lpf"] = constraints(device)
-            routed = _routed({**rtl, **top}, device, work, seed, progress)
+            progress.step("synthesising it with pins")
+            netlist = netlist_with_pins(rtl, device, work / "board")
+            progress.step("placing and routing with nextpnr")
+            routed = route(netlist, device, work / "nextpnr", seed=seed)
             made |= {"nextpnr.json": (routed.log.parent / "nextpnr.json").read_bytes(), "nextpnr.log": _timeless(routed.log.read_text())}
             fmax_mhz = routed.fmax_mhz
             if routed.bitstream is not None and routed.fits_package:
@@ -69,17 +69,31 @@ def counted(engine: Netlist) -> dict[str, int]:
     return {"dsp": engine.dsp, "bram": engine.bram_18kb, "lut": engine.lut, "ff": engine.ff}
 
 
-def _routed(files: Mapping[str, str], device: Device, work: Path, seed: int, progress: Progress) -> Routed:
-    from ridgeline.backends.rtl.board import TOP, constraints
-    from ridgeline.tools import nextpnr, yosys
+def read_rtl(folder: Path) -> dict[str, str]:
+    """The Verilog of a design's folder, by paths relative to it."""
+    rtl = {path.relative_to(folder).as_posix(): path.read_text() for path in sorted((folder / "rtl").rglob("*.v"))}
+    if not rtl:
+        raise InputError(f"'{folder / 'rtl'}' holds no Verilog; give a folder that `ridgeline build` made")
+    return rtl
+
+
+def netlist_with_pins(rtl: Mapping[str, str], device: Device, work: Path) -> bytes:
+    """What nextpnr places and routes: the engine in its top of few pins."""
+    from ridgeline.backends.rtl.board import TOP, read_ports, wrapper
+    from ridgeline.tools import yosys
+
+    files = {**rtl, f"{TOP}.v": wrapper(read_ports(rtl.values()), device)}
+    return yosys.synthesise(files, TOP, device.family, work).netlist.read_bytes()
+
+
+def route(netlist: bytes, device: Device, work: Path, *, seed: int, bitstream: bool = True) -> Routed:
+    """Aims at the device's planned clock."""
+    from ridgeline.backends.rtl.board import constraints
+    from ridgeline.tools import nextpnr
 
     assert device.nextpnr is not None
-    progress.step("synthesising it with pins")
-    netlist = yosys.synthesise(files, TOP, device.family, work / "board").netlist.read_bytes()
-    progress.step("placing and routing with nextpnr")
-    return nextpnr.place_and_route(
-        netlist, device.nextpnr, work / "nextpnr", seed=seed, clock_mhz=device.clock_mhz, lpf=constraints(device)
-    )
+    pins = constraints(device)
+    return nextpnr.place_and_route(netlist, device.nextpnr, work, seed=seed, clock_mhz=device.clock_mhz, lpf=pins, bitstream=bitstream)
 
 
 def _reports(engine: Netlist) -> dict[str, bytes]:

@@ -23,7 +23,8 @@ class Function:
     expression: Expression
 
     def __call__(self, values: Array) -> Array:
-        return np.asarray(_evaluate(self.expression, values.astype(np.float64)))
+        """float64, in the shape of `values`; a constant function too."""
+        return np.array(np.broadcast_to(_evaluate(self.expression, values.astype(np.float64)), values.shape))
 
     @property
     def clip(self) -> tuple[float, float] | None:

@@ -6,6 +6,7 @@ the Erf form of Gelu) becomes one expression here and one table in the hardware.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -62,7 +63,19 @@ def _erf(values: Array) -> Array:
     return np.vectorize(erf, otypes=[np.float64])(values)
 
 
-OPERATIONS = {
+def _sigmoid(values: Array) -> Array:
+    return 0.5 * (1.0 + np.tanh(0.5 * values))
+
+
+def _softplus(values: Array) -> Array:
+    return np.logaddexp(0.0, values)
+
+
+def _leaky_relu(values: Array, slope: float) -> Array:
+    return np.where(values < 0, values * slope, values)
+
+
+OPERATIONS: Mapping[str, Callable[..., Array]] = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
@@ -78,9 +91,9 @@ OPERATIONS = {
     "tanh": np.tanh,
     "erf": _erf,
     "clip": np.clip,
-    "sigmoid": lambda values: 0.5 * (1.0 + np.tanh(0.5 * values)),
-    "softplus": lambda values: np.logaddexp(0.0, values),
-    "leaky_relu": lambda values, slope: np.where(values < 0, values * slope, values),
+    "sigmoid": _sigmoid,
+    "softplus": _softplus,
+    "leaky_relu": _leaky_relu,
 }
 
 

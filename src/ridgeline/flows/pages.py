@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 def write_report(path: Path, found: Mapping[str, Any], results: Results, program: Program, chosen: Chosen, device: Device) -> None:
     from ridgeline.report import Report, render
 
+    bars = tuple(_bars(results, program))
     report = Report(
         summary=found,
         peak_macs_per_cycle=results.design.array_macs,
         bytes_per_cycle=float(dram_timing(device).bytes_per_cycle),
-        layers=tuple(_dots(found, results)),
+        layers=tuple(_dots(found, results, bars)),
         points=chosen.points,
-        timeline=tuple(_bars(results, program)),
+        timeline=bars,
         available=available(device),
     )
     path.write_text(render(report), encoding="utf-8")
@@ -36,17 +37,18 @@ def available(device: Device) -> dict[str, int]:
     return {"dsp": device.resources.dsp, "bram": device.resources.bram_18kb, "lut": device.resources.lut, "ff": device.resources.ff}
 
 
-def _dots(found: Mapping[str, Any], results: Results) -> Iterator[LayerDot]:
+def _dots(found: Mapping[str, Any], results: Results, bars: Sequence[Bar]) -> Iterator[LayerDot]:
+    """A layer's time on the roofline is from its first load to its last store, in which all its traffic lies: neighbours overlap in it."""
     from ridgeline.report.values import LayerDot
 
     for layer, predicted in zip(found["layers"], results.predicted.layers, strict=True):
-        cycles = layer["simulated_cycles"]
+        own = [bar for bar in bars if bar.layer == layer["name"]]
         yield LayerDot(
             name=layer["name"],
             operator=layer["operator"],
             macs=layer["macs"],
             dram_bytes=predicted.read_bytes + predicted.write_bytes,
-            cycles=layer["predicted_cycles"] if cycles is None else cycles,
+            cycles=max(bar.stop for bar in own) - min(bar.start for bar in own) if own else layer["predicted_cycles"],
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerDot:
-    """One layer on the roofline. `cycles` are the simulated ones where a simulation ran, else the predicted ones."""
+    """One layer on the roofline. `cycles` are from its first load to its last store where a simulation ran, else the predicted ones."""
 
     name: str
     operator: str

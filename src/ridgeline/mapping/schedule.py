@@ -80,7 +80,7 @@ def predict(program: Program, dram: DramTiming) -> Prediction:
     if not finished:
         raise InputError(f"program of '{program.network}' never ends: {_stuck(program, state[0])}")
     stops = np.where(tables.opcodes == Opcode.COMPUTE, events["drain_stop"], events["stop"])
-    cycles = int(stops.max(initial=0))
+    cycles = int(stops.max(initial=-1)) + 1
     layers = _layers(program, tables, events, dram)
     macs = sum(span.macs for span in program.spans)
     return Prediction(
@@ -101,33 +101,34 @@ def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
     rate = dram.bytes_per_cycle
     values = {
         "bus": engine.bus_bytes,
-        "burst_bytes": BURST_BYTES,
-        "burst_beats": 256,
+        "burst_bytes": min(BURST_BYTES, BURST_BEATS * engine.bus_bytes),
         "credit_gain": rate.numerator,
         "credit_cost": engine.bus_bytes * rate.denominator,
         "credit_cap": engine.bus_bytes * rate.denominator + rate.numerator,
         "read_latency": dram.read_latency_cycles,
         "write_latency": dram.write_latency_cycles,
-        "outstanding": OUTSTANDING_READS,
-        "instructions": len(program.instructions),
-        "parameter_words": engine.parameter_words,
+        "outstanding_reads": OUTSTANDING_READS,
+        "outstanding_writes": timing.OUTSTANDING_WRITES,
         "queue": timing.QUEUE_DEPTH,
         "queue_latency": timing.QUEUE_LATENCY,
-        "token_latency": timing.TOKEN_LATENCY,
-        "fetch_burst": timing.FETCH_BURST_BYTES // INSTRUCTION_BYTES,
-        "fetch_depth": timing.FETCH_BURSTS * timing.FETCH_BURST_BYTES // INSTRUCTION_BYTES,
-        "weight_gap": timing.WEIGHT_GAP,
+        "instructions": len(program.instructions),
+        "instruction_beats": max(1, INSTRUCTION_BYTES // engine.bus_bytes),
+        "beat_instructions": max(1, engine.bus_bytes // INSTRUCTION_BYTES),
+        "fetch_beats": timing.FETCH_BURST_BYTES // engine.bus_bytes,
+        "fetch_bursts": timing.FETCH_BURSTS,
+        "table_cycles": engine.bus_bytes + 1,  # a byte a cycle, and the one in which the next beat is taken
         "weight_latency": timing.weight_latency(engine),
+        "weight_free": timing.weight_latency(engine) - 1,
+        "parameter_words": engine.parameter_words,
         "parameter_free": timing.PARAMETER_FREE,
         "mac_start": timing.MAC_START,
         "mac_gap": timing.MAC_GAP,
         "run_minimum": timing.RUN_MINIMUM,
         "mac_latency": timing.accumulate_latency(engine),
-        "drain_start": timing.DRAIN_START,
-        "drain_gap": timing.DRAIN_GAP,
         "drain_minimum": timing.DRAIN_MINIMUM,
-        "drain_latency": timing.DRAIN_LATENCY,
-        **_ASSUMED,
+        "store_show": timing.store_rotate_stages(engine) + 5,  # address, memory, register, rotator, queue
+        "store_queue": timing.WRITE_QUEUE,
+        **_STAGES,
     }
     for name, value in values.items():
         k[name] = value
@@ -136,22 +137,25 @@ def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
 
 _simulate: Any = kernel.simulate  # pyright: ignore[reportUnknownMemberType]
 
-_ASSUMED = {
-    "dispatch_gap": 1,
-    "fetch_start": 2,
-    "fetch_done": 2,
-    "load_start": 2,
-    "load_gap": 1,
-    "load_row_gap": 1,
-    "load_done": 2,
-    "table_cycles": 16,
-    "store_start": 2,
-    "store_run_gap": 1,
-    "store_burst_gap": 0,
-    "store_free": 1,
-    "store_done": 2,
-    "store_serial": 1,
+# Registers between an event in one unit and what it makes possible elsewhere, by design of backends/rtl.
+_STAGES = {
+    "fetch_start": 1,  # start -> the first burst is chosen
+    "fetch_latency": 4,  # an instruction's last beat -> it can be dispatched
+    "load_request": 2,  # a burst is chosen -> its address is accepted
+    "load_ready": 2,  # the last beat -> its token can be taken
+    "load_rest": 2,  # a LOAD's last row is handed on -> the next one can start
+    "weight_start": 1,  # a COMPUTE is taken -> its first word
+    "activation_free": 5,  # the last read -> its token can be taken
+    "drain_walk": 1,  # start -> the first vector is read
+    "drain_done": 13,  # the last vector is read -> written
+    "half_free": 1,  # the last vector is read -> the MAC unit may write over it
+    "output_ready": 14,  # the last vector is read -> its token can be taken
+    "store_request": 5,  # a run -> the address of its first burst is accepted
+    "store_issue": 3,  # an address is accepted -> its first beat is read from the buffer
+    "output_free": 4,  # the last beat is read from the buffer -> its token can be taken
+    "stored": 2,  # acknowledged -> the token can be taken
 }
+BURST_BEATS = 256  # AXI's most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

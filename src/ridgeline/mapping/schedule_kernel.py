@@ -32,35 +32,41 @@ COMPUTES = _integers(
 )  # fmt: skip
 STORES = _integers("wait_ready", "signal_free", "address", "row_pitch", "pixel_pitch", "rows", "pixels", "bytes")
 EVENTS = _integers("start", "stop", "drain_start", "drain_stop")
+# A burst on its way, read or written: a cycle, its beats, whose it is, whether it is its instruction's last.
+BURST = _integers("time", "beats", "client", "number", "last")
 
 CONSTANTS = _integers(
-    "bus", "burst_bytes", "burst_beats", "credit_gain", "credit_cost", "credit_cap", "read_latency", "write_latency", "outstanding",
-    "queue", "queue_latency", "token_latency", "instructions", "fetch_burst", "fetch_depth", "fetch_start", "fetch_done", "dispatch_gap",
-    "load_start", "load_gap", "load_row_gap", "load_done", "table_cycles",
-    "weight_gap", "weight_latency", "parameter_words", "parameter_free",
-    "mac_start", "mac_gap", "run_minimum", "mac_latency", "drain_start", "drain_gap", "drain_minimum", "drain_latency",
-    "store_start", "store_run_gap", "store_burst_gap", "store_free", "store_done", "store_serial",
+    "bus", "burst_bytes", "credit_gain", "credit_cost", "credit_cap", "read_latency", "write_latency",
+    "outstanding_reads", "outstanding_writes", "queue", "queue_latency",
+    "instructions", "instruction_beats", "beat_instructions", "fetch_beats", "fetch_bursts", "fetch_start", "fetch_latency",
+    "load_rest", "load_request", "load_ready", "table_cycles",
+    "weight_start", "weight_free", "weight_latency", "parameter_words", "parameter_free",
+    "mac_start", "mac_gap", "run_minimum", "mac_latency", "activation_free",
+    "drain_walk", "drain_minimum", "drain_done", "half_free", "output_ready",
+    "store_request", "store_issue", "store_show", "store_queue", "output_free", "stored",
 )  # fmt: skip
 
 STATE = _integers(
-    "credit", "credit_time", "head", "tail", "read_time", "write_time", "ar_time", "turn",
-    "asked", "arrived", "arrived_time", "dispatched", "dispatch_time", "loads", "computes", "stores",
-    "load", "load_active", "load_row", "load_byte", "load_time", "load_left",
+    "acted", "credit", "credit_time", "turn", "head", "tail", "read_time", "read_beats", "write_beats",
+    "asked", "fetch_time", "arrived", "dispatched", "dispatch_time", "loads", "computes", "stores",
+    "load", "load_active", "load_row", "load_time",
+    "waiting", "waiting_time", "waiting_address", "waiting_bytes", "waiting_number", "waiting_last",
+    "cutting", "cutting_time", "cutting_address", "cutting_bytes", "cutting_number", "cutting_last",
     "weight", "weight_active", "block", "weight_time", "blocks_read", "block_time", "blocks_taken", "taken_time", "sets_read", "set_time",
-    "mac", "mac_active", "run", "mac_time", "last_read", "groups", "handed",
+    "mac", "mac_active", "run", "mac_time", "last_read", "mac_busy", "groups", "handed",
     "drain", "drain_time", "drained", "drained_time", "taken_over", "over_time",
-    "store", "store_active", "store_row", "store_pixel", "store_byte", "beats_left", "store_time", "store_stop", "stop_time",
-    "read_beats", "write_beats", "mac_busy", "acted",
+    "store", "store_active", "store_row", "store_pixel", "store_byte", "store_time", "write_head", "write_tail", "acknowledged",
+    "beat_issue", "beat_show", "beat_number", "stored_number",
 )  # fmt: skip
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _give(tokens, counts, kind, time):
     tokens[kind, counts[kind, 0]] = time
     counts[kind, 0] += 1
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _available(tokens, counts, kind, number):
     """The cycle from which `number` tokens can be taken at once."""
     if number == 0:
@@ -70,120 +76,166 @@ def _available(tokens, counts, kind, number):
 
 
 @njit(cache=True)
-def _memory(t, s, k, ring, tokens, counts, events, loads, load_index):
-    """The read and write data channels: what tools/harness/memory.h does in a cycle."""
+def _memory(t, s, k, reads, writes, shown, acks, tokens, counts, events, loads, load_index, stores, store_index, arrival):
+    """The data channels: what tools/harness/memory.h does in a cycle. Returns the next cycle in which a beat can move."""
     s.credit = min(k.credit_cap, s.credit + k.credit_gain * (t - s.credit_time))
     s.credit_time = t
-    write = s.beats_left > 0 and s.store_time <= t
-    read = s.head < s.tail and max(ring[s.head % RING, 0], s.read_time) <= t
+    write = s.write_head < s.write_tail and s.beat_show <= t
+    read = s.head < s.tail and max(reads[s.head % RING].time, s.read_time) <= t
     wrote = False
     if write and s.credit >= k.credit_cost and not (read and s.turn == 1 and s.credit < 2 * k.credit_cost):
         wrote = True
-        _write_beat(t, s, k, tokens, counts, events)
+        _write_beat(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_index)
     if read and s.credit >= k.credit_cost:
-        _read_beat(t, s, k, ring, tokens, counts, events, loads, load_index)
+        _read_beat(t, s, k, reads, tokens, counts, events, loads, load_index, arrival)
     if write and not wrote and s.credit >= k.credit_cost:
-        _write_beat(t, s, k, tokens, counts, events)
-    return _memory_next(t, s, k, ring)
-
-
-@njit(cache=True, inline="always")
-def _memory_next(t, s, k, ring):
-    """The next cycle in which a beat can move."""
+        _write_beat(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_index)
     wake = NEVER
     if s.head < s.tail:
-        wake = max(ring[s.head % RING, 0], s.read_time)
-    if s.beats_left > 0:
-        wake = min(wake, s.store_time)
+        wake = max(reads[s.head % RING].time, s.read_time)
+    if s.write_head < s.write_tail:
+        wake = min(wake, s.beat_show)
     if wake == NEVER:
         return NEVER
-    short = k.credit_cost - s.credit
-    return max(wake, t + 1, t + -(-short // k.credit_gain))
+    return max(wake, t + 1, t + -((s.credit - k.credit_cost) // k.credit_gain))
 
 
-@njit(cache=True, inline="always")
-def _write_beat(t, s, k, tokens, counts, events):
-    s.credit -= k.credit_cost
-    s.turn = 1
-    s.write_beats += 1
-    s.beats_left -= 1
-    s.acted |= s.beats_left == 0
-    s.store_time = t + 1
-    s.write_time = t
-
-
-@njit(cache=True, inline="always")
-def _read_beat(t, s, k, ring, tokens, counts, events, loads, load_index):
-    slot = s.head % RING
+@njit(cache=True)
+def _read_beat(t, s, k, reads, tokens, counts, events, loads, load_index, arrival):
+    burst = reads[s.head % RING]
     s.credit -= k.credit_cost
     s.turn = 0
     s.read_beats += 1
-    client = ring[slot, 2]
-    s.read_time = t + (k.table_cycles if client == TABLE else 1)
-    ring[slot, 1] -= 1
-    if ring[slot, 1] > 0:
-        return
-    s.acted = 1
-    s.head += 1
-    if client == FETCH:
-        s.arrived += ring[slot, 3]
-        s.arrived_time = t + k.fetch_done
-    elif ring[slot, 4]:
-        number = ring[slot, 3]
-        time = s.read_time - 1 + k.load_done + k.token_latency
-        events[load_index[number]].stop = s.read_time - 1 + k.load_done
-        if loads[number].signal_ready:
-            _give(tokens, counts, W_READY if loads[number].target == 1 else A_READY, time)
+    s.read_time = t + (k.table_cycles if burst.client == TABLE else 1)
+    burst.beats -= 1
+    if burst.client == FETCH:
+        s.arrived += 1
+        number = s.arrived * k.beat_instructions // k.instruction_beats
+        if s.arrived % k.instruction_beats == 0:
+            for i in range(max(0, number - k.beat_instructions), min(number, k.instructions)):
+                arrival[i] = t + k.fetch_latency
+            s.acted = 1
+    if burst.beats == 0:
+        s.acted = 1
+        s.head += 1
+        if burst.client != FETCH and burst.last:
+            events[load_index[burst.number]].stop = t + 1
+            if loads[burst.number].signal_ready:
+                _give(tokens, counts, W_READY if loads[burst.number].target == 1 else A_READY, t + k.load_ready)
 
 
-@njit(cache=True, inline="always")
-def _ask(t, s, k, ring, beats, client, number, last):
-    """A burst's address is accepted at `t`."""
+@njit(cache=True)
+def _write_beat(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_index):
+    """A beat leaves; the next one was read from the buffer as soon as its burst's address was accepted and the queue of beats had room."""
+    burst = writes[s.write_head % RING]
+    s.credit -= k.credit_cost
+    s.turn = 1
+    s.write_beats += 1
+    shown[s.beat_number % RING] = t
+    s.beat_number += 1
+    burst.beats -= 1
+    if burst.beats == 0:
+        s.acted = 1
+        acks[s.write_head % RING] = t + k.write_latency
+        s.write_head += 1
+        if burst.last:
+            _give(tokens, counts, STORED, t + k.write_latency + k.stored)
+            events[store_index[burst.number]].stop = t + k.write_latency
+        if s.write_head < s.write_tail:
+            ready = writes[s.write_head % RING].time + k.store_issue
+            _next_beat(t, s, k, writes, shown, tokens, counts, stores, ready)
+    else:
+        _next_beat(t, s, k, writes, shown, tokens, counts, stores, 0)
+
+
+@njit(cache=True)
+def _next_beat(t, s, k, writes, shown, tokens, counts, stores, ready):
+    """When the next beat is read from the output buffer, and when it is shown to the memory."""
+    burst = writes[s.write_head % RING]
+    s.beat_issue = max(s.beat_issue + 1, ready)
+    if s.beat_number >= k.store_queue:
+        s.beat_issue = max(s.beat_issue, shown[(s.beat_number - k.store_queue) % RING] + 1)
+    s.beat_show = max(s.beat_issue + k.store_show, t + 1)
+    if burst.beats == 1 and burst.last and stores[burst.number].signal_free:
+        s.acted = 1
+        _give(tokens, counts, O_FREE, s.beat_issue + k.output_free)
+
+
+@njit(cache=True)
+def _ask(t, s, k, reads, beats, client, number, last):
+    """A burst is chosen in cycle `t`; its address is accepted two cycles later."""
     s.acted = 1
-    slot = s.tail % RING
-    ring[slot, 0] = t + k.read_latency
-    ring[slot, 1] = beats
-    ring[slot, 2] = client
-    ring[slot, 3] = number
-    ring[slot, 4] = last
+    burst = reads[s.tail % RING]
+    burst.time = t + k.load_request + k.read_latency
+    burst.beats = beats
+    burst.client = client
+    burst.number = number
+    burst.last = last
     s.tail += 1
-    s.ar_time = t + 1
 
 
 @njit(cache=True)
-def _fetch(t, s, k, ring):
-    """Reads instructions ahead, `fetch_burst` at a time."""
-    if s.asked == k.instructions:
+def _request(t, s, k, reads, arrival, dispatched):
+    """One read burst a cycle: fetch goes first, then the load whose turn it is. Returns the next cycle in which there may be one."""
+    room = s.tail - s.head < k.outstanding_reads
+    fetch = _fetch_ready(t, s, k, arrival, dispatched)
+    if fetch <= t and room:
+        _ask(t, s, k, reads, k.fetch_beats, FETCH, 0, 0)
+        s.asked += 1
+        s.fetch_time = t + 1
+    elif s.cutting and s.cutting_time <= t and room:
+        size = min(s.cutting_bytes, k.burst_bytes - s.cutting_address % k.burst_bytes)
+        done = size == s.cutting_bytes
+        _ask(t, s, k, reads, size // k.bus, s.cutting, s.cutting_number, done and s.cutting_last)
+        s.cutting_address += size
+        s.cutting_bytes -= size
+        s.cutting_time = t + 1
+        if done:
+            s.cutting = 0
+    if not s.cutting and s.waiting and s.waiting_time < t:
+        s.acted = 1
+        s.cutting, s.cutting_time = s.waiting, t + 1
+        s.cutting_address, s.cutting_bytes = s.waiting_address, s.waiting_bytes
+        s.cutting_number, s.cutting_last = s.waiting_number, s.waiting_last
+        s.waiting = 0
+    if not room:
         return NEVER
-    if s.tail - s.head >= k.outstanding or s.asked + k.fetch_burst - s.dispatched > k.fetch_depth:
-        return NEVER
-    if max(s.ar_time, k.fetch_start) > t:
-        return max(s.ar_time, k.fetch_start)
-    # A burst is whole even past the program's end.
-    _ask(t, s, k, ring, max(1, k.fetch_burst * 64 // k.bus), FETCH, min(k.fetch_burst, k.instructions - s.asked), 0)
-    s.asked += min(k.fetch_burst, k.instructions - s.asked)
-    return t + 1
+    return min(fetch, max(t + 1, s.cutting_time) if s.cutting else NEVER)
 
 
 @njit(cache=True)
-def _dispatch(t, s, k, opcodes, dispatched):
+def _fetch_ready(t, s, k, arrival, dispatched):
+    """The cycle from which fetch asks for its next burst: when a burst's worth of its queue has been taken."""
+    per_burst = k.fetch_beats * k.beat_instructions // k.instruction_beats
+    if s.asked * per_burst > k.instructions:
+        return NEVER
+    if s.asked < k.fetch_bursts:
+        return max(s.fetch_time, k.fetch_start)
+    last = (s.asked - k.fetch_bursts + 1) * per_burst - 1
+    if last > s.dispatched:  # its instruction has not yet been assembled
+        return NEVER
+    return max(s.fetch_time, max(arrival[last], dispatched[last - 1] + k.instruction_beats if last else 0))
+
+
+@njit(cache=True)
+def _dispatch(t, s, k, opcodes, arrival, dispatched):
     """One instruction to its units' queues, in program order."""
-    if s.dispatched == s.arrived:
+    if s.dispatched == k.instructions:
         return NEVER
     opcode = opcodes[s.dispatched]
-    if opcode == 2 and s.loads - s.load >= k.queue:
+    if opcode == 2 and s.loads - s.load > k.queue:
         return NEVER
-    if opcode == 3 and s.computes - min(s.mac, s.weight, s.drain) >= k.queue:
+    if opcode == 3 and s.computes - min(s.mac, s.weight, s.drain) > k.queue:
         return NEVER
-    if opcode == 4 and s.stores - s.store >= k.queue:
+    if opcode == 4 and s.stores - s.store > k.queue:
         return NEVER
-    ready = max(s.dispatch_time, s.arrived_time)
+    ready = max(s.dispatch_time, arrival[s.dispatched])
     if ready > t:
         return ready
     s.acted = 1
     dispatched[s.dispatched] = t
     s.dispatched += 1
-    s.dispatch_time = t + k.dispatch_gap
+    s.dispatch_time = t + k.instruction_beats
     s.loads += opcode == 2
     s.computes += opcode == 3
     s.stores += opcode == 4
@@ -191,41 +243,37 @@ def _dispatch(t, s, k, opcodes, dispatched):
 
 
 @njit(cache=True)
-def _load(t, s, k, ring, tokens, counts, events, loads, load_index, dispatched):
-    """Waits for its tokens, then asks for its bursts one after another."""
+def _load(t, s, k, tokens, counts, events, loads, load_index, dispatched):
+    """Waits for an instruction's tokens, then gives its rows to be cut into bursts."""
     if not s.load_active:
         if s.load == s.loads:
             return NEVER
         row = loads[s.load]
         free = W_FREE if row.target == 1 else A_FREE
         ready = max(_available(tokens, counts, free, row.wait_free), _available(tokens, counts, STORED, row.wait_stored))
-        ready = max(ready, s.load_time, dispatched[load_index[s.load]] + k.queue_latency)
+        ready = max(ready, s.load_time, dispatched[load_index[s.load]] + k.queue_latency + 1)
         if ready > t:
             return ready
+        s.acted = 1
         counts[free, 1] += row.wait_free
         counts[STORED, 1] += row.wait_stored
         events[load_index[s.load]].start = t
-        s.load_active, s.load_row, s.load_byte = 1, 0, 0
-        s.load_time = t + k.load_start
-    ready = max(s.load_time, s.ar_time)
-    if s.tail - s.head >= k.outstanding:
+        s.load_active, s.load_row, s.load_time = 1, 0, t + 1
+        return t + 1
+    if s.load_time > t:
+        return s.load_time
+    if s.waiting:
         return NEVER
-    if ready > t:
-        return ready
     row = loads[s.load]
-    address = row.address + s.load_row * row.pitch + s.load_byte
-    size = min(row.bytes - s.load_byte, k.burst_bytes - address % k.burst_bytes, k.burst_beats * k.bus)
-    s.load_byte += size
-    gap = k.load_gap
-    if s.load_byte == row.bytes:
-        s.load_row, s.load_byte = s.load_row + 1, 0
-        gap = k.load_row_gap
-    done = s.load_row == row.rows
-    _ask(t, s, k, ring, size // k.bus, TABLE if row.target == 2 else LOAD, s.load, done)
-    s.load_time = t + gap
-    if done:
+    s.acted = 1
+    s.waiting, s.waiting_time = TABLE if row.target == 2 else LOAD, t
+    s.waiting_address, s.waiting_bytes = row.address + s.load_row * row.pitch, row.bytes
+    s.load_row += 1
+    s.waiting_number, s.waiting_last = s.load, s.load_row == row.rows
+    s.load_time = t + 1
+    if s.load_row == row.rows:
         s.load += 1
-        s.load_active = 0
+        s.load_active, s.load_time = 0, t + k.load_rest
     return s.load_time
 
 
@@ -235,29 +283,35 @@ def _weight(t, s, k, tokens, counts, computes, compute_index, dispatched):
     if s.weight == s.computes:
         return NEVER
     row = computes[s.weight]
-    ready = s.weight_time
     if not s.weight_active:
-        ready = max(ready, _available(tokens, counts, W_READY, row.weight_wait), dispatched[compute_index[s.weight]] + k.queue_latency)
+        ready = max(
+            s.weight_time, _available(tokens, counts, W_READY, row.weight_wait), dispatched[compute_index[s.weight]] + k.queue_latency
+        )
+        if ready > t:
+            return ready
+        s.acted = 1
+        counts[W_READY, 1] += row.weight_wait
+        s.weight_active, s.block, s.weight_time = 1, 0, t + k.weight_start
+        if row.blocks == 0 and not row.last:
+            s.weight += 1
+            s.weight_active = 0
+        return s.weight_time
     if s.block < row.blocks:
-        ready = NEVER if s.blocks_taken < s.blocks_read else max(ready, s.taken_time + 1)
-    elif row.last:
-        ready = NEVER if s.taken_over < s.sets_read else max(ready, s.over_time)
+        ready = NEVER if s.blocks_taken < s.blocks_read else max(s.weight_time, s.taken_time + 1)
+    else:
+        ready = NEVER if s.taken_over < s.sets_read else max(s.weight_time, s.over_time)
     if ready > t:
         return ready
     s.acted = 1
-    if not s.weight_active:
-        counts[W_READY, 1] += row.weight_wait
-        s.weight_active = 1
     if _weight_read(t, s, k, row):
         if row.weight_release:
-            _give(tokens, counts, W_FREE, s.weight_time - 1 + k.token_latency)
+            _give(tokens, counts, W_FREE, s.weight_time - 1 + k.weight_free)
         s.weight += 1
-        s.weight_active, s.block = 0, 0
-        s.weight_time += k.weight_gap
+        s.weight_active = 0
     return s.weight_time
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _weight_read(t, s, k, row):
     """One block or set of parameters; whether it was the last of its COMPUTE."""
     if s.block < row.blocks:
@@ -266,11 +320,9 @@ def _weight_read(t, s, k, row):
         s.weight_time = t + row.block_words
         s.block_time = s.weight_time - 1
         return s.block == row.blocks and not row.last
-    s.weight_time = t
-    if row.last:
-        s.sets_read += 1
-        s.weight_time = t + k.parameter_words
-        s.set_time = s.weight_time - 1 + k.weight_latency
+    s.sets_read += 1
+    s.weight_time = t + k.parameter_words
+    s.set_time = s.weight_time - 1 + k.weight_latency
     return True
 
 
@@ -307,24 +359,19 @@ def _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, h
     s.mac_time = t + row.run_period
     if s.run == row.runs:
         s.mac_time = max(s.last_read + 1, t + k.mac_gap)
-        events[index].stop = s.last_read + 1
-        _mac_finish(s, k, tokens, counts, row, handed)
+        events[index].stop = s.last_read
+        if row.activation_release:
+            _give(tokens, counts, A_FREE, s.last_read + k.activation_free)
+        if row.last:
+            handed[s.handed % RING] = s.last_read + k.mac_latency
+            s.handed += 1
+        s.mac += 1
+        s.mac_active = 0
     return s.mac_time
 
 
-@njit(cache=True, inline="always")
-def _mac_finish(s, k, tokens, counts, row, handed):
-    if row.activation_release:
-        _give(tokens, counts, A_FREE, s.last_read + k.token_latency)
-    if row.last:
-        handed[s.handed % RING] = s.last_read + k.mac_latency
-        s.handed += 1
-    s.mac += 1
-    s.mac_active = 0
-
-
 @njit(cache=True)
-def _drain(t, s, k, tokens, counts, events, computes, compute_index, dispatched, handed):
+def _drain(t, s, k, tokens, counts, events, computes, compute_index, handed):
     """One group, a vector a cycle."""
     while s.drain < s.mac and not computes[s.drain].last:
         s.drain += 1
@@ -332,8 +379,7 @@ def _drain(t, s, k, tokens, counts, events, computes, compute_index, dispatched,
         return NEVER
     row = computes[s.drain]
     index = compute_index[s.drain]
-    ready = max(handed[s.taken_over % RING], s.set_time, _available(tokens, counts, O_FREE, row.output_wait)) + k.drain_start
-    ready = max(ready, s.drain_time)
+    ready = max(handed[s.taken_over % RING], s.set_time, _available(tokens, counts, O_FREE, row.output_wait), s.drain_time)
     if ready > t:
         return ready
     s.acted = 1
@@ -341,22 +387,20 @@ def _drain(t, s, k, tokens, counts, events, computes, compute_index, dispatched,
     s.taken_over += 1
     s.over_time = t + k.parameter_free
     s.drained += 1
-    last = t + row.vectors - 1
-    s.drained_time = last + k.token_latency
-    s.drain_time = max(last + k.drain_gap, t + k.drain_minimum)
+    last = t + k.drain_walk + row.vectors - 1
+    s.drained_time = last + k.half_free
+    s.drain_time = max(last + 1, t + k.drain_minimum)
     events[index].drain_start = t
-    events[index].drain_stop = last + k.drain_latency
+    events[index].drain_stop = last + k.drain_done
     if row.output_commit:
-        _give(tokens, counts, O_READY, last + k.drain_latency + k.token_latency)
+        _give(tokens, counts, O_READY, last + k.output_ready)
     s.drain += 1
     return s.drain_time
 
 
 @njit(cache=True)
-def _store(t, s, k, tokens, counts, events, stores, store_index, dispatched):
-    """One burst after another; the data channel moves their beats."""
-    if s.beats_left > 0:
-        return NEVER
+def _store(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_index, dispatched):
+    """Waits for an instruction's token, then sends the addresses of its bursts ahead of their beats."""
     if not s.store_active:
         if s.store == s.stores:
             return NEVER
@@ -364,65 +408,65 @@ def _store(t, s, k, tokens, counts, events, stores, store_index, dispatched):
         ready = max(s.store_time, _available(tokens, counts, O_READY, row.wait_ready), dispatched[store_index[s.store]] + k.queue_latency)
         if ready > t:
             return ready
+        s.acted = 1
         counts[O_READY, 1] += row.wait_ready
         events[store_index[s.store]].start = t
         s.store_active, s.store_row, s.store_pixel, s.store_byte = 1, 0, 0, 0
-        s.store_time = t + k.store_start
+        s.store_time = t + 1
+    ready = s.store_time
+    if s.write_tail >= k.outstanding_writes:
+        before = s.write_tail - k.outstanding_writes
+        ready = NEVER if before >= s.write_head else max(ready, acks[before % RING] + 2 - k.store_request)
+    if ready > t:
+        return ready
     s.acted = 1
     row = stores[s.store]
-    if s.store_row == row.rows:
-        _store_finish(s, k, tokens, counts, events, store_index, row)
-        return s.store_time
     address = row.address + s.store_row * row.row_pitch + s.store_pixel * row.pixel_pitch + s.store_byte
     word = address - address % k.bus
-    limit = min(word - word % k.burst_bytes + k.burst_bytes, word + k.burst_beats * k.bus)
-    size = min(row.bytes - s.store_byte, limit - address)
-    s.beats_left = (address + size - word + k.bus - 1) // k.bus
-    if s.store_byte > 0 or s.store_row > 0 or s.store_pixel > 0:
-        s.store_time += k.store_burst_gap if s.store_byte > 0 else k.store_run_gap
+    size = min(row.bytes - s.store_byte, word - word % k.burst_bytes + k.burst_bytes - address)
+    burst = writes[s.write_tail % RING]
+    burst.time = t + k.store_request
+    burst.beats = (address + size - word + k.bus - 1) // k.bus
+    burst.number = s.store
     s.store_byte += size
     if s.store_byte == row.bytes:
         s.store_byte = 0
         s.store_pixel += 1
         if s.store_pixel == row.pixels:
             s.store_pixel, s.store_row = 0, s.store_row + 1
-    return NEVER
+    burst.last = s.store_row == row.rows
+    s.write_tail += 1
+    if s.write_tail == s.write_head + 1:
+        _next_beat(t, s, k, writes, shown, tokens, counts, stores, burst.time + k.store_issue)
+    s.store_time = t + 1
+    if burst.last:
+        s.store += 1
+        s.store_active = 0
+    return t + 1
 
 
-@njit(cache=True, inline="always")
-def _store_finish(s, k, tokens, counts, events, store_index, row):
-    """All beats are written: the buffer is free, and the memory acknowledges a latency later."""
-    if row.signal_free:
-        _give(tokens, counts, O_FREE, s.store_time + k.store_free + k.token_latency)
-    stored = s.write_time + k.write_latency + k.store_done
-    _give(tokens, counts, STORED, stored + k.token_latency)
-    events[store_index[s.store]].stop = stored
-    s.store += 1
-    s.store_active = 0
-    s.store_time = stored if k.store_serial else s.store_time
-
-
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def simulate(k, s, opcodes, loads, computes, stores, load_index, compute_index, store_index):
-    """The events of every instruction, and the first instruction that never ends (or -1)."""
+    """(events of every instruction, the cycle of its dispatch, the last cycle, whether all instructions ended)."""
     number = len(opcodes)
     events = np.zeros(number, EVENTS)
-    dispatched = np.full(number, NEVER, np.int64)
-    tokens = np.zeros((7, number + 1), np.int64)
-    counts = np.zeros((7, 2), np.int64)
-    ring = np.zeros((RING, 5), np.int64)
-    handed = np.zeros(RING, np.int64)
+    dispatched, arrival = np.full(number, NEVER, np.int64), np.full(number, NEVER, np.int64)
+    tokens, counts = np.zeros((7, number + 1), np.int64), np.zeros((7, 2), np.int64)
+    reads, writes = np.zeros(RING, BURST), np.zeros(RING, BURST)
+    handed, shown, acks = np.zeros(RING, np.int64), np.zeros(RING, np.int64), np.zeros(RING, np.int64)
     t = 0
     while True:
         s.acted = 0
-        wake = _memory(t, s, k, ring, tokens, counts, events, loads, load_index)
-        wake = min(wake, _store(t, s, k, tokens, counts, events, stores, store_index, dispatched))
-        wake = min(wake, _drain(t, s, k, tokens, counts, events, computes, compute_index, dispatched, handed))
+        wake = _store(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_index, dispatched)
+        wake = min(wake, _drain(t, s, k, tokens, counts, events, computes, compute_index, handed))
         wake = min(wake, _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, handed))
         wake = min(wake, _weight(t, s, k, tokens, counts, computes, compute_index, dispatched))
-        wake = min(wake, _fetch(t, s, k, ring))
-        wake = min(wake, _load(t, s, k, ring, tokens, counts, events, loads, load_index, dispatched))
-        wake = min(wake, _dispatch(t, s, k, opcodes, dispatched))
+        wake = min(wake, _request(t, s, k, reads, arrival, dispatched))
+        wake = min(wake, _load(t, s, k, tokens, counts, events, loads, load_index, dispatched))
+        wake = min(wake, _dispatch(t, s, k, opcodes, arrival, dispatched))
+        wake = min(
+            wake, _memory(t, s, k, reads, writes, shown, acks, tokens, counts, events, loads, load_index, stores, store_index, arrival)
+        )
         if s.acted:
             t += 1
         elif wake < NEVER:
@@ -430,4 +474,4 @@ def simulate(k, s, opcodes, loads, computes, stores, load_index, compute_index, 
         else:
             break
     finished = s.load == len(loads) and s.weight == len(computes) and s.taken_over == s.handed and s.store == len(stores)
-    return events, dispatched, t, finished
+    return events, dispatched, t, finished and s.write_head == s.write_tail

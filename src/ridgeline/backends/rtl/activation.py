@@ -1,10 +1,8 @@
 """The activation buffer: bus words in, any `vector` neighbouring bytes out, those outside the tile replaced by `fill`."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, signed
-
+from ridgeline.backends.rtl.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
 from ridgeline.backends.rtl.memory import Memory, bytes_of, pipeline, select_bytes
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.hardware.engine.timing import ADDRESS_STAGES, READ_STAGES, activation_banks, log2, rotate_stages
@@ -37,7 +35,7 @@ class ActivationBuffer(Elaboratable):
         address = Signal(log2(self.engine.activation_bytes), reset_less=True)
         m.d.sync += address.eq(self.base + self.offset)
         data = self._banks(m, address)
-        start = pipeline(m, Signal.like(address[: log2(size * banks)], name="start"), ADDRESS_STAGES + READ_STAGES - 1)
+        start = pipeline(m, Signal(log2(size * banks), name="start"), ADDRESS_STAGES + READ_STAGES - 1)
         m.d.comb += start[0].eq(address[: log2(size * banks)])
         moved = select_bytes(data, start[-1], size, rotate_stages(self.engine), m, "rotate", unit=8)
         inside = self._inside(m)
@@ -45,29 +43,30 @@ class ActivationBuffer(Elaboratable):
         m.d.sync += self.vector.eq(Cat(Mux(inside[i], moved[8 * i : 8 * i + 8], fill) for i in range(size)))
         return m
 
-    def _banks(self, m: Module, address: Signal) -> list:
+    def _banks(self, m: Module, address: Signal) -> list[Value]:
         """The bytes of the word that `address` (stage 1) lies in, in every bank: that word's or the following round's."""
         banks, size = activation_banks(self.engine), self.engine.vector_bytes
         words = self.engine.activation_bytes // size
         round_bits = log2(words // banks)
         word = address[log2(size) :]
-        here, following = Signal(round_bits, reset_less=True), Signal(round_bits, reset_less=True)
+        here = Signal(round_bits, reset_less=True)
+        following = Signal(round_bits, reset_less=True)
         bank = Signal(log2(banks), reset_less=True)
         m.d.sync += [here.eq(word[log2(banks) :]), following.eq(word[log2(banks) :] + 1), bank.eq(word[: log2(banks)])]
-        out = []
+        out: list[Value] = []
         for k in range(banks):
             read = Signal(round_bits, name=f"bank{k}_address", reset_less=True)
-            m.d.sync += read.eq(Mux(bank > k, following, here))
+            m.d.sync += read.eq(Mux(bank > k, following, here) if k + 1 < banks else here)
             out += self._columns(m, k, read)
         return out
 
-    def _columns(self, m: Module, bank: int, read: Signal) -> list:
+    def _columns(self, m: Module, bank: int, read: Signal) -> list[Value]:
         """The memories of one bank, each as wide as what one beat writes of it; their bytes, registered."""
         bus, size, banks = self.engine.bus_bytes, self.engine.vector_bytes, activation_banks(self.engine)
         width = min(bus, size)
         depth = self.engine.activation_bytes // (size * banks)
         column_bits, banks_a_beat = log2(size // width), max(1, bus // size)
-        out = []
+        out: list[Value] = []
         for column in range(size // width):
             memory = Memory(width=8 * width, depth=depth)
             m.submodules[f"bank{bank}_{column}"] = memory
@@ -89,15 +88,18 @@ class ActivationBuffer(Elaboratable):
         """Which bytes lie in the tile, one cycle before the vector."""
         size = self.engine.vector_bytes
         bits = log2(size)
-        offset, left = Signal(signed(OFFSET_BITS), reset_less=True), Signal(signed(OFFSET_BITS), reset_less=True)
-        above, below = Signal(reset_less=True), Signal(reset_less=True)
+        offset = Signal(signed(OFFSET_BITS), reset_less=True)
+        left = Signal(signed(OFFSET_BITS), reset_less=True)
+        above = Signal(reset_less=True)
+        below = Signal(reset_less=True)
         m.d.sync += [
             offset.eq(self.offset),
             left.eq(self.row_bytes - self.offset),
             above.eq(self.row < 0),
             below.eq(self.row >= self.rows),
         ]
-        first, stop = Signal(bits + 1, reset_less=True), Signal(bits + 1, reset_less=True)
+        first = Signal(bits + 1, reset_less=True)
+        stop = Signal(bits + 1, reset_less=True)
         near = offset[bits:].all()  # -size..-1
         m.d.sync += [
             first.eq(Mux(offset >= 0, 0, Mux(near, size - offset[:bits], size))),

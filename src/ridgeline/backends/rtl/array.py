@@ -1,11 +1,8 @@
 """The MAC array: all lanes, their accumulators in two halves, and the controls in step with the data."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockSignal, Elaboratable, Module, Mux, Signal
-from amaranth.lib.data import View
-
+from ridgeline.backends.rtl.hdl import Cat, ClockSignal, Elaboratable, Module, Mux, Signal, Value
 from ridgeline.backends.rtl.issue import OPERANDS, TAG
 from ridgeline.backends.rtl.lane import LanePorts
 from ridgeline.backends.rtl.memory import Memory, pipeline
@@ -39,16 +36,17 @@ class MacArray(Elaboratable):
         self._lanes(m, tags, halves)
         return m
 
-    def _accumulators(self, m: Module, tags: list[View]) -> list[Memory]:
+    def _accumulators(self, m: Module, tags: list[Signal]) -> list[Memory]:
         depth = self.engine.accumulator_depth
         stage = value_stage(self.engine)
-        following, index = Signal(range(depth)), Signal(range(depth))
+        following = Signal(range(depth))
+        index = Signal(range(depth))
         before = tags[stage - 3]
         m.d.comb += index.eq(Mux(before.reset, 0, following))
         with m.If(before.valid):
             m.d.sync += following.eq(index + before.emit)
         indices = pipeline(m, index, 4)
-        halves = []
+        halves: list[Memory] = []
         for half in range(2):
             memory = Memory(width=32 * self.engine.lanes_out, depth=depth)
             m.submodules[f"half{half}"] = memory
@@ -64,7 +62,7 @@ class MacArray(Elaboratable):
         m.d.comb += self.drained.eq(Mux(drain_half, halves[1].read_data, halves[0].read_data))
         return halves
 
-    def _lanes(self, m: Module, tags: list[View], halves: list[Memory]) -> None:
+    def _lanes(self, m: Module, tags: list[Signal], halves: list[Memory]) -> None:
         engine = self.engine
         window, value = window_stage(engine), value_stage(engine)
         at = tags[window]
@@ -72,7 +70,7 @@ class MacArray(Elaboratable):
         with m.If(tags[window - 1].valid):
             m.d.sync += vector.eq(self.vector)
         operands = pipeline(m, self.operands, window)[-1]
-        totals = []
+        totals: list[Value] = []
         for o in range(engine.lanes_out):
             lane = LanePorts(engine)
             m.submodules[f"lane{o}"] = lane.instance()

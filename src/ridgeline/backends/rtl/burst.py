@@ -1,10 +1,8 @@
 """Cuts runs of bus words into AXI bursts."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
-
+from ridgeline.backends.rtl.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
 from ridgeline.hardware.engine.engine import BURST_BYTES, Engine
 from ridgeline.hardware.engine.timing import log2
 
@@ -29,7 +27,7 @@ class BurstCutter(Elaboratable):
         self.run_beat = Signal(self.beat_bits)
         self.run_beats = Signal(BEATS_BITS)
         self.run_word = Signal(word_bits)
-        self.run_tag = Signal(tag)  # type: ignore[arg-type]
+        self.run_tag = Signal(tag)
         self.idle = Signal()
         self.valid = Signal()
         self.ready = Signal()
@@ -38,18 +36,21 @@ class BurstCutter(Elaboratable):
         self.word = Signal(word_bits, reset_less=True)
         self.first = Signal(reset_less=True)
         self.last = Signal(reset_less=True)
-        self.tag = Signal(tag, reset_less=True)  # type: ignore[arg-type]
+        self.tag = Signal(tag, reset_less=True)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         full = burst_beats(self.engine)
         low = log2(full)
         waiting = Signal()
-        beat, beats, word = Signal.like(self.run_beat, reset_less=True), Signal(BEATS_BITS, reset_less=True), Signal.like(self.run_word, reset_less=True)
+        beat = Signal(self.beat_bits, name="next_beat", reset_less=True)
+        beats = Signal(BEATS_BITS, name="next_beats", reset_less=True)
+        word = Signal(self.run_word.shape(), name="next_word", reset_less=True)
+        tag = Signal(self.tag.shape(), name="next_tag", reset_less=True)
         room = Signal(LENGTH_BITS, reset_less=True)
-        tag = Signal(self.tag.shape(), reset_less=True)
         left = Signal(BEATS_BITS, reset_less=True)
-        move, accept = Signal(), Signal()
+        move = Signal()
+        accept = Signal()
         m.d.comb += [
             move.eq(waiting & (~self.valid | (self.ready & self.last))),
             self.run_ready.eq(~waiting | move),

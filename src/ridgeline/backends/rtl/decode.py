@@ -1,11 +1,8 @@
 """An instruction's fields as signals, from the one table of them."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Value, signed, unsigned
-from amaranth.lib.data import StructLayout
-
+from ridgeline.backends.rtl.hdl import Cat, StructLayout, Value, signed, unsigned
 from ridgeline.mapping.program import FIELDS, Opcode
 
 OPCODE_BITS = 4
@@ -20,7 +17,8 @@ def layout(opcode: Opcode, *names: str) -> StructLayout:
 
 def fields(word: Value, opcode: Opcode, shape: StructLayout) -> Value:
     """The bits of an instruction word that make up a `layout`."""
-    position, parts = OPCODE_BITS, []
+    position = OPCODE_BITS
+    parts: list[Value] = []
     for field in FIELDS[opcode]:
         if field.name in shape.members:
             parts.append(word[position : position + field.bits])

@@ -1,11 +1,9 @@
 """Gives instructions, in program order, to the queues of the units that carry them out."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Elaboratable, Module, Signal, Value
-
 from ridgeline.backends.rtl.decode import OPCODE_BITS, fields
+from ridgeline.backends.rtl.hdl import Elaboratable, Module, Signal, Value
 from ridgeline.backends.rtl.memory import Queue
 from ridgeline.mapping.program import INSTRUCTION_BYTES, Opcode
 

@@ -1,14 +1,24 @@
 """The drain unit: a finished half of the accumulators becomes int8 vectors in the output buffer."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockSignal, Elaboratable, Module, Signal
-from amaranth.lib.data import StructLayout
+from typing import Any
 
 from ridgeline.backends.rtl.decode import layout
+from ridgeline.backends.rtl.hdl import Cat, ClockSignal, Elaboratable, Module, Signal, StructLayout, Value
 from ridgeline.backends.rtl.memory import Queue, pipeline
-from ridgeline.backends.rtl.requantise import BIAS, CLIP, MULTIPLIER, SHIFT, TABLE, TABLE_ADDRESS_BITS, USE_TABLE, WRITE, ZERO_POINT, RequantisePorts
+from ridgeline.backends.rtl.requantise import (
+    BIAS,
+    CLIP,
+    MULTIPLIER,
+    SHIFT,
+    TABLE,
+    TABLE_ADDRESS_BITS,
+    USE_TABLE,
+    WRITE,
+    ZERO_POINT,
+    RequantisePorts,
+)
 from ridgeline.backends.rtl.tokens import Countdown, Tokens
 from ridgeline.backends.rtl.weights import index_bits
 from ridgeline.hardware.engine.engine import PARAMETER_BYTES, Engine
@@ -68,9 +78,13 @@ class Drain(Elaboratable):
     def _front(self, m: Module, tag: Signal, taken_over: Signal) -> None:
         """Walks the accumulators; the instruction stays at the queue's head until the pipeline has taken all its fields over."""
         item = self.queue.out
-        address, row_address = Signal(self.address_bits, reset_less=True), Signal(self.address_bits, reset_less=True)
+        address = Signal(self.address_bits, reset_less=True)
+        row_address = Signal(self.address_bits, reset_less=True)
         rows, columns = Countdown(12, "rows"), Countdown(12, "columns")
-        walking, first, done, taken = Signal(), Signal(reset_less=True), Signal(), Signal()
+        walking = Signal()
+        first = Signal(reset_less=True)
+        done = Signal()
+        taken = Signal()
         tokens = ~item.output_wait | self.output_tokens.available
         data = ~item.last | (self.half_tokens.available & self.parameters_ready)
         m.d.comb += [
@@ -117,14 +131,14 @@ class Drain(Elaboratable):
             m.d.sync += taken.eq(1)
         m.d.comb += self.idle.eq(fsm.ongoing("WAIT") & self.queue.empty)
 
-    def _lanes(self, m: Module, tags: list) -> None:
+    def _lanes(self, m: Module, tags: list[Any]) -> None:
         item = self.queue.out
-        fields = {}
+        fields: dict[str, Signal] = {}
         for name, stage in (("zero_point", ZERO_POINT), ("low", CLIP), ("high", CLIP), ("table", TABLE), ("use_table", USE_TABLE)):
             fields[name] = Signal(COMPUTE.members[name], name=name, reset_less=True)
             with m.If(tags[stage].first):
                 m.d.sync += fields[name].eq(item[name])
-        codes = []
+        codes: list[Value] = []
         for o in range(self.engine.lanes_out):
             lane = RequantisePorts()
             m.submodules[f"lane{o}"] = lane.instance()

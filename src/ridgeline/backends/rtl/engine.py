@@ -1,15 +1,13 @@
 """The whole engine: its units, buffers and port."""
-# pyright: basic
 
 from __future__ import annotations
-
-from amaranth.hdl import Cat, ClockDomain, Const, Elaboratable, Module, Signal
 
 from ridgeline.backends.rtl.activation import ActivationBuffer
 from ridgeline.backends.rtl.array import MacArray
 from ridgeline.backends.rtl.dispatch import Dispatch
 from ridgeline.backends.rtl.drain import Drain
 from ridgeline.backends.rtl.fetch import Fetch
+from ridgeline.backends.rtl.hdl import Cat, ClockDomain, Const, Elaboratable, Module, Signal
 from ridgeline.backends.rtl.issue import Issue
 from ridgeline.backends.rtl.load import Load
 from ridgeline.backends.rtl.store import Store
@@ -44,13 +42,13 @@ class RidgelineEngine(Elaboratable):
         m.d.comb += [domain.clk.eq(self.ports["clk"]), domain.rst.eq(self.ports["rst"])]
         engine = self.engine
         m.submodules.fetch = self.fetch = Fetch(engine)
-        m.submodules.load = self.load = Load(engine)
+        m.submodules.loader = self.load = Load(engine)
         m.submodules.weights = self.weights = WeightUnit(engine)
-        m.submodules.issue = self.issue = Issue(engine)
+        m.submodules.mac = self.issue = Issue(engine)
         m.submodules.activations = self.activations = ActivationBuffer(engine)
         m.submodules.array = self.array = MacArray(engine)
         m.submodules.drain = self.drain = Drain(engine)
-        m.submodules.store = self.store = Store(engine)
+        m.submodules.storer = self.store = Store(engine)
         compute = [self.weights.queue, self.issue.queue, self.drain.queue]
         m.submodules.dispatch = self.dispatch = Dispatch(
             {Opcode.LOAD: [self.load.queue], Opcode.COMPUTE: compute, Opcode.STORE: [self.store.queue]}
@@ -66,19 +64,19 @@ class RidgelineEngine(Elaboratable):
     def _control(self, m: Module) -> None:
         ports, fetch, dispatch, load = self.ports, self.fetch, self.dispatch, self.load
         units = (load, self.weights, self.issue, self.drain, self.store)
-        error = Signal()
+        failed_before = Signal()
         with m.If(ports["start"]):
-            m.d.sync += error.eq(0)
+            m.d.sync += failed_before.eq(0)
         failed = (ports["m_axi_rvalid"] & (ports["m_axi_rresp"] != 0)) | (ports["m_axi_bvalid"] & (ports["m_axi_bresp"] != 0))
         with m.If(failed):
-            m.d.sync += error.eq(1)
+            m.d.sync += failed_before.eq(1)
         m.d.comb += [
             fetch.start.eq(ports["start"]), fetch.entry.eq(ports["entry"]), fetch.stop.eq(dispatch.stop), fetch.take.eq(dispatch.take),
             fetch.beat_valid.eq(load.to_fetch), fetch.beat.eq(load.data), fetch.accepted.eq(load.fetch_ready),
             load.fetch_valid.eq(fetch.request), load.fetch_address.eq(fetch.address),
             dispatch.start.eq(ports["start"]), dispatch.valid.eq(fetch.valid), dispatch.instruction.eq(fetch.instruction),
             dispatch.fetch_idle.eq(fetch.idle), dispatch.units_idle.eq(Cat(unit.idle for unit in units).all()),
-            ports["busy"].eq(dispatch.busy), ports["done"].eq(dispatch.done), ports["error"].eq(error | dispatch.unknown),
+            ports["busy"].eq(dispatch.busy), ports["done"].eq(dispatch.done), ports["error"].eq(failed_before | dispatch.unknown),
         ]  # fmt: skip
 
     def _read_port(self, m: Module) -> None:

@@ -1,10 +1,8 @@
 """Reads the instruction stream ahead and gives one instruction after another."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Elaboratable, Module, Signal
-
+from ridgeline.backends.rtl.hdl import Cat, Elaboratable, Module, Signal
 from ridgeline.backends.rtl.memory import Queue
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.hardware.engine.timing import FETCH_BURST_BYTES, FETCH_BURSTS, log2
@@ -35,9 +33,11 @@ class Fetch(Elaboratable):
         beats = FETCH_BURST_BYTES // bus
         m.submodules.queue = queue = Queue(8 * bus, depth=beats * FETCH_BURSTS)
         block = Signal(32 - log2(FETCH_BURST_BYTES), reset_less=True)
-        running, discarding = Signal(), Signal()
+        running = Signal()
+        discarding = Signal()
         room = Signal(range(FETCH_BURSTS + 1), init=FETCH_BURSTS)
-        popped, burst_done = Signal(range(max(2, beats))), Signal()
+        popped = Signal(range(max(2, beats)))
+        burst_done = Signal()
         m.d.comb += [
             self.request.eq(running & (room != 0)),
             self.address.eq(block << log2(FETCH_BURST_BYTES)),

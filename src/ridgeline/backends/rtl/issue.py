@@ -1,13 +1,12 @@
 """The front of the MAC unit: one read a cycle, with what is to become of it."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value, signed
-from amaranth.lib.data import StructLayout
+from typing import Any
 
 from ridgeline.backends.rtl.activation import OFFSET_BITS, ROW_BITS
 from ridgeline.backends.rtl.decode import layout
+from ridgeline.backends.rtl.hdl import Elaboratable, Module, Mux, Signal, StructLayout, Value, signed
 from ridgeline.backends.rtl.memory import Queue
 from ridgeline.backends.rtl.tokens import Countdown, Tokens
 from ridgeline.hardware.engine.engine import Engine
@@ -76,13 +75,19 @@ class Issue(Elaboratable):
     def _reads(self, m: Module, runs: Runs) -> None:
         """The pixels of a run, row by row."""
         item = self.queue.out
-        active, first_read, issue = Signal(), Signal(reset_less=True), Signal()
-        group_first, group_last = Signal(reset_less=True), Signal(reset_less=True)
+        active = Signal()
+        first_read = Signal(reset_less=True)
+        issue = Signal()
+        group_first = Signal(reset_less=True)
+        group_last = Signal(reset_less=True)
         config = Signal(COMPUTE, reset_less=True)
         origin = Signal(signed(OFFSET_BITS), reset_less=True)
-        skip, emitted = Signal(4, reset_less=True), Signal()
+        skip = Signal(4, reset_less=True)
+        emitted = Signal()
         x, y = Countdown(12, "x"), Countdown(12, "y")
-        run_done, needs_block, adds = Signal(), Signal(reset_less=True), Signal(reset_less=True)
+        run_done = Signal()
+        needs_block = Signal(reset_less=True)
+        adds = Signal(reset_less=True)
         m.d.comb += [
             issue.eq(active & (~first_read | self._permitted(m, config, needs_block, adds, group_first))),
             run_done.eq(issue & x.last & y.last),
@@ -123,13 +128,15 @@ class Issue(Elaboratable):
             self.recent_reads.eq(self.recent_reads << 1 | issue),
         ]
 
-    def _permitted(self, m: Module, config, needs_block: Signal, adds: Signal, group_first: Signal) -> Value:
+    def _permitted(self, m: Module, config: Any, needs_block: Signal, adds: Signal, group_first: Signal) -> Value:
         """Whether a run's first read may issue."""
         tokens = (~config.activation_wait | self.activation_tokens.available) & (~self.needs_half | self.half_tokens.available)
         spaced = ~(adds & (self.recent_starts.any() | (group_first & self.recent_reads.any())))
         return (~needs_block | self.block_ready) & spaced & (~group_first | tokens)
 
-    def _tag(self, m: Module, config, issue: Signal, first_read: Signal, group_first: Signal, emitted: Signal, needs_block: Signal) -> None:
+    def _tag(
+        self, m: Module, config: Any, issue: Signal, first_read: Signal, group_first: Signal, emitted: Signal, needs_block: Signal
+    ) -> None:
         half = Signal()
         with m.If(self.started):
             m.d.comb += [self.activation_tokens.take.eq(config.activation_wait), self.half_tokens.take.eq(self.needs_half)]

@@ -1,10 +1,8 @@
 """One output lane of the array: its weights, multipliers and adder tree, the comparator tree, and the addition to the accumulator."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal, Value, signed
-
+from ridgeline.backends.rtl.hdl import ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal, Value, signed
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.hardware.engine.timing import LEVELS_A_STAGE, log2, tree_stages
 
@@ -92,7 +90,7 @@ class Lane(Elaboratable, LanePorts):
 
     def _operands(self, m: Module, window: list[Signal], shadow: list[Signal]) -> list[tuple[Signal, Signal]]:
         """(data, weight) of every multiplier; column 0 is a bit wider and serves the products of two codes too."""
-        pairs = []
+        pairs: list[tuple[Signal, Signal]] = []
         for i, weight in enumerate(shadow):
             data = Signal(signed(8 + (i == 0)), name=f"data_{i}", reset_less=True)
             active = Signal(signed(8 + (i == 0)), name=f"weight_{i}", reset_less=True)

@@ -1,13 +1,10 @@
 """The load unit: read bursts for itself and for fetch, and what comes back to the buffers, tables and fetch."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
-from amaranth.lib.data import StructLayout
-
 from ridgeline.backends.rtl.burst import LENGTH_BITS, BurstCutter
 from ridgeline.backends.rtl.decode import layout
+from ridgeline.backends.rtl.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, StructLayout, Value
 from ridgeline.backends.rtl.memory import Queue
 from ridgeline.backends.rtl.requantise import TABLE_ADDRESS_BITS
 from ridgeline.backends.rtl.tokens import BITS, Countdown, Tokens
@@ -72,9 +69,11 @@ class Load(Elaboratable):
     def _rows(self, m: Module, cutter: BurstCutter) -> Value:
         """Waits for an instruction's tokens and gives its rows to the cutter."""
         item, shift = self.queue.out, log2(self.engine.bus_bytes)
-        stored, enough = Signal(BITS), Signal()
+        stored = Signal(BITS)
+        enough = Signal()
         taken = Signal(BITS)
-        beat, word = Signal(cutter.beat_bits, reset_less=True), Signal(WORD_BITS, reset_less=True)
+        beat = Signal(cutter.beat_bits, reset_less=True)
+        word = Signal(WORD_BITS, reset_less=True)
         rows = Countdown(16, "rows")
         m.d.sync += [stored.eq(stored + self.stored_give - taken), enough.eq(stored >= item.wait_stored)]
         weight = item.target == Target.WEIGHT
@@ -116,9 +115,12 @@ class Load(Elaboratable):
     def _addresses(self, m: Module, cutter: BurstCutter, bursts: Queue) -> Value:
         """Fetch first. A burst is noted when its address is chosen, then the base is added."""
         shift = log2(self.engine.bus_bytes)
-        chosen, address, length = Signal(), Signal(32, reset_less=True), Signal(LENGTH_BITS, reset_less=True)
+        chosen = Signal()
+        address = Signal(32, reset_less=True)
+        length = Signal(LENGTH_BITS, reset_less=True)
         free = ~chosen | ~self.arvalid | self.arready
-        choose, allowed = Signal(), Signal()
+        choose = Signal()
+        allowed = Signal()
         outstanding = Signal(range(OUTSTANDING_READS + 1))
         m.d.sync += outstanding.eq(outstanding + choose - (self.rvalid & self.rready & self.rlast))
         m.d.comb += [
@@ -145,7 +147,8 @@ class Load(Elaboratable):
 
     def _beats(self, m: Module, bursts: Queue) -> Value:
         """Each beat goes to a register and from there to where its burst says; a table is written byte by byte."""
-        current, active = Signal(BURST, reset_less=True), Signal()
+        current = Signal(BURST, reset_less=True)
+        active = Signal()
         kind = Signal(StructLayout({"activation": 1, "weight": 1, "table": 1, "fetch": 1, "stop": 1, "signal_ready": 1}))
         serial = Countdown(log2(self.engine.bus_bytes) + 1, "serial")
         writing = Signal()
@@ -164,7 +167,11 @@ class Load(Elaboratable):
                 kind.signal_ready.eq(current.signal_ready),
             ]  # fmt: skip
             with m.If(~current.fetch & (current.target == Target.TABLE)):
-                m.d.sync += [writing.eq(1), self.table_address.eq(current.word << log2(self.engine.bus_bytes)), *serial.load(self.engine.bus_bytes)]
+                m.d.sync += [
+                    writing.eq(1),
+                    self.table_address.eq(current.word << log2(self.engine.bus_bytes)),
+                    *serial.load(self.engine.bus_bytes),
+                ]
         with m.If(bursts.pop):
             m.d.sync += [active.eq(bursts.valid), current.as_value().eq(bursts.out.as_value())]
         with m.If(writing):

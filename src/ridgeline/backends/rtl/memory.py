@@ -1,10 +1,8 @@
 """Memories and queues. The memories are plain Verilog modules, so that their words have no initial value and tools see their style."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockSignal, Elaboratable, Instance, Module, Mux, Signal, Value
-
+from ridgeline.backends.rtl.hdl import Cat, ClockSignal, Elaboratable, Instance, Module, Mux, Signal, Value
 from ridgeline.hardware.engine.timing import log2
 
 _MODULE = """
@@ -69,11 +67,11 @@ class Queue(Elaboratable):
         self.depth = depth
         self.push = Signal()
         self.ready = Signal()
-        self.data = Signal(shape)  # type: ignore[arg-type]
+        self.data = Signal(shape)
         self.valid = Signal()
         self.empty = Signal()
         self.pop = Signal()
-        self.out = Signal(shape)  # type: ignore[arg-type]
+        self.out = Signal(shape)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -83,7 +81,8 @@ class Queue(Elaboratable):
         level = Signal(range(self.depth + 1))
         head = Signal(range(self.depth))
         tail = Signal(range(self.depth))
-        store, fetch = Signal(), Signal()
+        store = Signal()
+        fetch = Signal()
         m.d.comb += [
             self.ready.eq(~level[-1]),
             self.empty.eq(~self.valid & (level == 0)),
@@ -145,4 +144,3 @@ def select_bytes(data: list[Value], start: Value, count: int, stages: int, m: Mo
             m.d.sync += moved.eq(position)
             position = moved
     return Cat(*data[:count])
-

@@ -1,10 +1,8 @@
 """One lane of the output stage: bias, multiplier, rounding shift, zero point, clip and table."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal, signed
-
+from ridgeline.backends.rtl.hdl import Cat, ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal, signed
 from ridgeline.backends.rtl.memory import Memory
 from ridgeline.hardware.engine.engine import TABLE_BYTES, TABLES
 
@@ -54,9 +52,11 @@ class Requantise(Elaboratable, RequantisePorts):
         m.domains.sync = domain = ClockDomain(reset_less=True)
         m.d.comb += domain.clk.eq(self.clk)
         bias, multiplier, shift = self._parameters(m)
-        accumulator, total = Signal(signed(32), reset_less=True), Signal(signed(33), reset_less=True)
+        accumulator = Signal(signed(32), reset_less=True)
+        total = Signal(signed(33), reset_less=True)
         m.d.sync += [accumulator.eq(self.accumulator), total.eq(accumulator + bias)]
-        low_product, high_product = Signal(33, reset_less=True), Signal(signed(34), reset_less=True)
+        low_product = Signal(33, reset_less=True)
+        high_product = Signal(signed(34), reset_less=True)
         m.d.sync += [low_product.eq(total[:16] * multiplier), high_product.eq(total[16:].as_signed() * multiplier)]
         product = Signal(signed(50), reset_less=True)
         m.d.sync += product.eq(Cat(low_product[:16], high_product + low_product[16:]))
@@ -75,7 +75,8 @@ class Requantise(Elaboratable, RequantisePorts):
             m.d.sync += following[:32].eq(self.record[:32])
         with m.If(self.record_load[1]):
             m.d.sync += following[32:].eq(self.record[32:RECORD_BITS])
-        bias, multiplier = Signal(signed(32), reset_less=True), Signal(17, reset_less=True)
+        bias = Signal(signed(32), reset_less=True)
+        multiplier = Signal(17, reset_less=True)
         shift = Signal(6, reset_less=True)  # less the one that rounding does
         with m.If(self.bias_take):
             m.d.sync += bias.eq(following[:32])

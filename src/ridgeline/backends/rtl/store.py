@@ -1,13 +1,12 @@
 """The store unit and the output buffer: runs of vectors to any multiple of lanes_out in DRAM."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
-from amaranth.lib.data import StructLayout
+from typing import Any
 
 from ridgeline.backends.rtl.burst import LENGTH_BITS, BurstCutter
 from ridgeline.backends.rtl.decode import layout
+from ridgeline.backends.rtl.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, StructLayout, Value
 from ridgeline.backends.rtl.memory import Memory, Queue, pipeline, select_bytes
 from ridgeline.backends.rtl.tokens import Countdown, Tokens
 from ridgeline.hardware.engine.engine import Engine
@@ -44,7 +43,7 @@ class Store(Elaboratable):
         self.stored = Signal()
         self.started = Signal()
         self.idle = Signal()
-        slot = log2(self.slots)
+        slot = max(1, log2(self.slots))
         # Of a run: the first and last slot it uses of its first and last bus word.
         self.tag = StructLayout({"from_slot": slot, "to_slot": slot, "final": 1, "signal_free": 1})
         # `word` counts vectors where a bus word holds several, else bus words.
@@ -68,13 +67,19 @@ class Store(Elaboratable):
         """A run a cycle: first its addresses, then its bus words."""
         item = self.queue.out
         bus, vector = log2(self.engine.bus_bytes), log2(self.engine.lanes_out)
-        address, row_address = Signal(32, reset_less=True), Signal(32, reset_less=True)
-        word, row_word = Signal(20, reset_less=True), Signal(20, reset_less=True)
+        address = Signal(32, reset_less=True)
+        row_address = Signal(32, reset_less=True)
+        word = Signal(20, reset_less=True)
+        row_word = Signal(20, reset_less=True)
         rows, pixels = Countdown(16, "rows"), Countdown(16, "pixels")
-        filled, free, slots = Signal(), Signal(), log2(self.slots)
+        filled = Signal()
+        free = Signal()
+        slots = log2(self.slots)
         vectors = Signal(16, reset_less=True)
-        final, signal_free = Signal(reset_less=True), Signal(reset_less=True)
-        run_address, run_word = Signal(32, reset_less=True), Signal(20, reset_less=True)
+        final = Signal(reset_less=True)
+        signal_free = Signal(reset_less=True)
+        run_address = Signal(32, reset_less=True)
+        run_word = Signal(20, reset_less=True)
         m.d.comb += free.eq(~filled | cutter.run_ready)
         with m.If(free):
             m.d.sync += filled.eq(0)
@@ -101,7 +106,7 @@ class Store(Elaboratable):
                 with m.If(pixels.last & rows.last):
                     m.d.comb += self.queue.pop.eq(1)
                     m.next = "WAIT"
-        begin = run_address[vector:bus] if slots else Const(0, 0)
+        begin = run_address[vector:bus] if slots else Const(0, 1)
         end = Signal(18)
         m.d.comb += [
             end.eq(vectors + begin + (self.slots - 1)),
@@ -110,7 +115,7 @@ class Store(Elaboratable):
             cutter.run_beats.eq(end >> slots if self.slices == 1 else vectors << log2(self.slices)),
             cutter.run_word.eq(run_word - begin if self.slices == 1 else run_word << log2(self.slices)),
             cutter.run_tag.from_slot.eq(begin),
-            cutter.run_tag.to_slot.eq(end[:slots]),
+            cutter.run_tag.to_slot.eq(end[:slots] if slots else 0),
             cutter.run_tag.final.eq(final),
             cutter.run_tag.signal_free.eq(signal_free),
         ]
@@ -119,10 +124,13 @@ class Store(Elaboratable):
     def _addresses(self, m: Module, cutter: BurstCutter, bursts: Queue, acknowledged: Queue) -> Value:
         """Addresses go ahead of their data; the data follow once an address is accepted."""
         bus = log2(self.engine.bus_bytes)
-        held, address = Signal(self.burst, reset_less=True), Signal(32, reset_less=True)
-        chosen, outstanding = Signal(), Signal(range(OUTSTANDING_WRITES + 1))
+        held = Signal(self.burst, reset_less=True)
+        address = Signal(32, reset_less=True)
+        chosen = Signal()
+        outstanding = Signal(range(OUTSTANDING_WRITES + 1))
         sent = Signal(self.burst, reset_less=True)
-        move, accepted = Signal(), Signal()
+        move = Signal()
+        accepted = Signal()
         m.d.comb += [
             accepted.eq(self.awvalid & self.awready),
             move.eq(chosen & (~self.awvalid | self.awready) & ~outstanding[-1]),
@@ -152,10 +160,15 @@ class Store(Elaboratable):
 
     def _beats(self, m: Module, bursts: Queue) -> None:
         """Reads the output buffer as fast as the queue of beats has room for."""
-        current, active, begun = Signal(self.burst, reset_less=True), Signal(), Signal(reset_less=True)
+        current = Signal(self.burst, reset_less=True)
+        active = Signal()
+        begun = Signal(reset_less=True)
         beats = Countdown(LENGTH_BITS, "beats")
-        credit, issue = Signal(range(WRITE_QUEUE + 1), init=WRITE_QUEUE), Signal()
-        m.submodules.beats = queue = Queue(StructLayout({"data": 8 * self.engine.bus_bytes, "strobe": self.slots, "last": 1}), depth=WRITE_QUEUE)
+        credit = Signal(range(WRITE_QUEUE + 1), init=WRITE_QUEUE)
+        issue = Signal()
+        m.submodules.beats = queue = Queue(
+            StructLayout({"data": 8 * self.engine.bus_bytes, "strobe": self.slots, "last": 1}), depth=WRITE_QUEUE
+        )
         m.d.comb += [issue.eq(active & (credit != 0)), bursts.pop.eq(~active | (issue & beats.last))]
         m.d.sync += credit.eq(credit - issue + (queue.valid & queue.pop))
         tag = Signal(StructLayout({"valid": 1, "last": 1, "free": 1, "strobe": self.slots}))
@@ -164,7 +177,7 @@ class Store(Elaboratable):
             tag.valid.eq(issue),
             tag.last.eq(beats.last),
             tag.free.eq(issue & run_ends & current.run.final & current.run.signal_free),
-            tag.strobe.eq(Cat((~run_begins | (current.run.from_slot <= s)) & (~run_ends | (current.run.to_slot >= s)) for s in range(self.slots))),
+            tag.strobe.eq(Cat(self._used(s, current.run, run_begins, run_ends) for s in range(self.slots))),
         ]
         with m.If(issue):
             m.d.sync += [current.word.eq(current.word + self.slots), begun.eq(1), *beats.step()]
@@ -185,15 +198,22 @@ class Store(Elaboratable):
             self.wstrb.eq(Cat(queue.out.strobe[s].replicate(self.engine.bus_bytes // self.slots) for s in range(self.slots))),
         ]
 
+    def _used(self, slot: int, run: Any, begins: Value, ends: Value) -> Value:
+        """Whether a bus word of the run, perhaps its first or last, writes this slot."""
+        after = ~begins | (run.from_slot <= slot) if slot + 1 < self.slots else Const(1)
+        before = ~ends | (run.to_slot >= slot) if slot else Const(1)
+        return after & before
+
     def _buffer(self, m: Module, word: Value) -> tuple[Value, int]:
         """The bus word made of the vectors from `word` on, and after how many cycles."""
         lanes, slots, depth = self.engine.lanes_out, self.slots, self.vectors // self.slots
         bits, part = log2(slots), log2(self.slices)
         vector = word[part:]
-        here, following = Signal(range(depth), reset_less=True), Signal(range(depth), reset_less=True)
-        bank = Signal(bits, reset_less=True)
-        m.d.sync += [here.eq(vector[bits:]), following.eq(vector[bits:] + 1), bank.eq(vector[:bits])]
-        banks = []
+        here = Signal(range(depth), reset_less=True)
+        following = Signal(range(depth), reset_less=True)
+        bank = Signal(max(1, bits), reset_less=True)
+        m.d.sync += [here.eq(vector[bits:]), following.eq(vector[bits:] + 1), bank.eq(vector[:bits] if bits else 0)]
+        banks: list[Value] = []
         for k in range(slots):
             memory = Memory(width=8 * lanes, depth=depth)
             m.submodules[f"bank{k}"] = memory
@@ -203,7 +223,7 @@ class Store(Elaboratable):
                 memory.write_enable.eq(self.write_enable & mine),
                 memory.write_address.eq(self.write_address[bits:]),
                 memory.write_data.eq(self.write_data),
-                memory.read_address.eq(Mux(bank > k, following, here) if bits else here),
+                memory.read_address.eq(Mux(bank > k, following, here) if k + 1 < slots else here),
             ]
             m.d.sync += read.eq(memory.read_data)
             banks.append(read)

@@ -1,9 +1,10 @@
 """Counting tokens, kept by the unit that waits for them."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Elaboratable, Module, Signal
+from typing import Any
+
+from ridgeline.backends.rtl.hdl import Elaboratable, Module, Signal
 
 BITS = 16
 
@@ -32,8 +33,8 @@ class Countdown:
         self.left = Signal(bits, name=f"{name}_left")
         self.last = Signal(name=f"{name}_last")
 
-    def load(self, count):
+    def load(self, count: Any) -> list[Any]:
         return [self.left.eq(count), self.last.eq(count == 1)]
 
-    def step(self):
+    def step(self) -> list[Any]:
         return [self.left.eq(self.left - 1), self.last.eq(self.left == 2)]

@@ -1,12 +1,11 @@
 """The weight buffer and the unit that reads blocks and parameters from it."""
-# pyright: basic
 
 from __future__ import annotations
 
-from amaranth.hdl import Elaboratable, Module, Mux, Signal
-from amaranth.lib.data import StructLayout
+from typing import Any
 
 from ridgeline.backends.rtl.decode import layout
+from ridgeline.backends.rtl.hdl import Elaboratable, Module, Mux, Signal, StructLayout
 from ridgeline.backends.rtl.memory import Memory, Queue, pipeline
 from ridgeline.backends.rtl.tokens import Countdown, Tokens
 from ridgeline.hardware.engine.engine import Engine
@@ -70,10 +69,14 @@ class WeightUnit(Elaboratable):
         """The front: what is read in this cycle."""
         engine, item, tokens = self.engine, self.queue.out, self.ready_tokens
         bits = log2(engine.weight_words)
-        command = Signal(StructLayout({"address": bits, "index": index_bits(engine), "block": 1, "taps": 1, "parameters": 1, "final": 1, "release": 1}))
-        address, index = Signal(bits, reset_less=True), Signal(index_bits(engine))
+        command = Signal(
+            StructLayout({"address": bits, "index": index_bits(engine), "block": 1, "taps": 1, "parameters": 1, "final": 1, "release": 1})
+        )
+        address = Signal(bits, reset_less=True)
+        index = Signal(index_bits(engine))
         weighted = (item.mode == Mode.MATRIX) | (item.mode == Mode.DEPTHWISE)
-        taps, last_word = Signal(), Signal()
+        taps = Signal()
+        last_word = Signal()
         m.d.comb += [
             taps.eq(item.mode == Mode.DEPTHWISE),
             last_word.eq(index == Mux(taps, engine.tap_block_words - 1, engine.block_words - 1)),
@@ -82,8 +85,11 @@ class WeightUnit(Elaboratable):
             command.final.eq(index == engine.parameter_words - 1),
         ]
         blocks = _Blocks(m, item)
-        shadow_free, ready, parameters_free = Signal(init=1), Signal(), Signal(init=1)
-        finished, complete = Signal(), Signal()
+        shadow_free = Signal(init=1)
+        ready = Signal()
+        parameters_free = Signal(init=1)
+        finished = Signal()
+        complete = Signal()
         m.d.comb += [
             complete.eq((command.block | command.taps) & last_word),
             self.block_ready.eq(ready | complete),
@@ -92,16 +98,15 @@ class WeightUnit(Elaboratable):
         ]
         m.d.sync += ready.eq((ready | complete) & ~self.block_taken)
         with m.FSM(name="weight") as fsm:
-            with m.State("IDLE"):
-                with m.If(self.queue.valid & (~item.weight_wait | tokens.available)):
-                    m.d.comb += tokens.take.eq(item.weight_wait)
-                    m.d.sync += [address.eq(item.weight_address), index.eq(0), *blocks.load()]
-                    with m.If(weighted):
-                        m.next = "BLOCKS"
-                    with m.Elif(item.last):
-                        m.next = "PARAMETERS"
-                    with m.Else():
-                        m.d.comb += finished.eq(1)
+            with m.State("IDLE"), m.If(self.queue.valid & (~item.weight_wait | tokens.available)):
+                m.d.comb += tokens.take.eq(item.weight_wait)
+                m.d.sync += [address.eq(item.weight_address), index.eq(0), *blocks.load()]
+                with m.If(weighted):
+                    m.next = "BLOCKS"
+                with m.Elif(item.last):
+                    m.next = "PARAMETERS"
+                with m.Else():
+                    m.d.comb += finished.eq(1)
             with m.State("BLOCKS"), m.If((index != 0) | shadow_free):
                 m.d.comb += [command.block.eq(~taps), command.taps.eq(taps)]
                 m.d.sync += [address.eq(address + 1), index.eq(index + 1), shadow_free.eq(0)]
@@ -146,15 +151,15 @@ class WeightUnit(Elaboratable):
 class _Blocks:
     """Counts the blocks of a COMPUTE: ky_count * kx_count * chunk_count, or one."""
 
-    def __init__(self, m: Module, item):
+    def __init__(self, m: Module, item: Any):
         self.m, self.item = m, item
         self.ky, self.kx, self.chunk = Countdown(12, "ky"), Countdown(12, "kx"), Countdown(14, "chunk")
         self.last = (self.ky.last & self.kx.last & self.chunk.last) | item.hold
 
-    def load(self):
+    def load(self) -> list[Any]:
         return [*self.ky.load(self.item.ky_count), *self.kx.load(self.item.kx_count), *self.chunk.load(self.item.chunk_count)]
 
-    def step(self):
+    def step(self) -> None:
         m, item = self.m, self.item
         m.d.sync += self.chunk.step()
         with m.If(self.chunk.last):

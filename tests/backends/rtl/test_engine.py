@@ -1,0 +1,106 @@
+"""The emitted engine against the interpreter: random programs, every byte of DRAM, with and without stalls of the port."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.backends.rtl.programs import random_program
+
+from ridgeline.backends.rtl import emit
+from ridgeline.hardware.engine.engine import Engine
+from ridgeline.mapping import interpreter
+from ridgeline.mapping.program import Opcode
+from ridgeline.mapping.schedule import DramTiming
+from ridgeline.tools.simulator import Event, Job, Region, Simulator, Stalls, build, simulate
+from ridgeline.tools.verilator import lint
+
+SMALL = Engine(
+    lanes_out=4, lanes_in=8, bus_bytes=4, activation_bytes=8192, weight_bytes=8192, output_bytes=4096, accumulator_depth=64
+)  # a bus narrower than a vector
+ENGINES = {
+    "bus narrower than a vector": SMALL,
+    "square": Engine(
+        lanes_out=4, lanes_in=4, taps=2, bus_bytes=8, activation_bytes=8192, weight_bytes=8192, output_bytes=4096, accumulator_depth=64
+    ),
+    "bus wider than a vector": Engine(
+        lanes_out=8, lanes_in=4, taps=4, bus_bytes=32, activation_bytes=8192, weight_bytes=8192, output_bytes=4096, accumulator_depth=32
+    ),
+}
+LATENCIES = (1, 7, 64)
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return ENGINES[request.param]
+
+
+@pytest.fixture(scope="module")
+def simulator(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Simulator:
+    return build(emit(engine), engine.bus_bytes, tmp_path_factory.mktemp("engine"))
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 1 << 30),
+    stalls=st.sampled_from([0.0, 0.1, 0.5]),
+    latency=st.sampled_from(LATENCIES),
+    base=st.sampled_from([0, 3 << 33]),
+)
+def test_every_byte_of_dram_is_the_interpreters(
+    engine: Engine, simulator: Simulator, tmp_path: Path, seed: int, stalls: float, latency: int, base: int
+) -> None:
+    program = random_program(engine, np.random.default_rng(seed), steps=5)
+    image = program.image()
+    expected = np.full(program.memory_bytes, 0xA5, np.uint8)
+    expected[: len(image)] = np.frombuffer(image, np.uint8)
+    interpreter.run(program, expected)
+    whole = Region(name="all", address=0, bytes=program.memory_bytes)
+    job = Job(
+        image=image,
+        entry=program.entry,
+        memory_bytes=program.memory_bytes,
+        inputs={},
+        dumps=(whole,),
+        dram=DramTiming(bytes_per_cycle=Fraction(engine.bus_bytes), read_latency_cycles=latency, write_latency_cycles=latency),
+        limit_cycles=200_000,
+        stalls=Stalls(share=stalls, seed=seed & 0xFFFF),
+        base_address=base,
+    )
+    found = simulate(simulator, job, tmp_path)
+    assert found.runs[0].done
+    assert found.violations == ()
+    assert np.flatnonzero(found.dumps["all"][0] != expected).tolist() == []
+    written = expected[1 << 20 :]
+    assert np.unique(written[written != 0xA5]).size > 16  # the outputs are no constants
+    counts = {kind: sum(item.opcode is kind for item in program.instructions) for kind in Opcode}
+    events = found.runs[0].events
+    assert events[Event.LOAD_START].size == events[Event.LOAD_DONE].size == counts[Opcode.LOAD]
+    assert events[Event.MAC_START].size == events[Event.MAC_DONE].size == counts[Opcode.COMPUTE]
+    assert events[Event.DRAIN_START].size == events[Event.DRAIN_DONE].size
+    assert events[Event.STORE_START].size == events[Event.STORE_DONE].size == counts[Opcode.STORE]
+
+
+def test_the_same_engine_gives_the_same_bytes() -> None:
+    assert emit(SMALL) == emit(SMALL)
+
+
+def test_the_text_names_modules_and_signals_and_no_path() -> None:
+    (path, text), *rest = emit(SMALL).items()
+    assert (path, rest) == ("rtl/ridgeline_engine.v", [])
+    assert re.search(r"^module ridgeline_engine\(", text, re.MULTILINE)
+    for unit in ("fetch", "loader", "weights", "mac", "activations", "array", "drain", "storer", "dispatch"):
+        assert re.search(rf"^module \\ridgeline_engine\.{unit} ", text, re.MULTILINE)
+    assert "accumulator_depth = 64" in text
+    assert "/src/" not in text
+    assert "site-packages" not in text
+    assert "$signal" not in text
+
+
+def test_lint_finds_nothing(engine: Engine, tmp_path: Path) -> None:
+    assert lint(emit(engine), "ridgeline_engine", tmp_path) == ()

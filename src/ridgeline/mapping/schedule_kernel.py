@@ -19,6 +19,7 @@ NEVER = 1 << 62
 FETCH, LOAD, TABLE = 0, 1, 2  # clients of the read port
 A_READY, A_FREE, W_READY, W_FREE, O_READY, O_FREE, STORED = range(7)  # tokens
 RING = 64
+END = 1  # the opcode that waits for all units
 
 
 def _integers(*names: str) -> np.dtype[Any]:
@@ -205,10 +206,9 @@ def _request(t, s, k, reads, arrival, dispatched):
 
 @njit(cache=True)
 def _fetch_ready(t, s, k, arrival, dispatched):
-    """The cycle from which fetch asks for its next burst: when a burst's worth of its queue has been taken."""
+    """The cycle from which fetch asks for its next burst: when a burst's worth of its queue has been taken. It does not know where the program
+    ends."""
     per_burst = k.fetch_beats * k.beat_instructions // k.instruction_beats
-    if s.asked * per_burst > k.instructions:
-        return NEVER
     if s.asked < k.fetch_bursts:
         return max(s.fetch_time, k.fetch_start)
     last = (s.asked - k.fetch_bursts + 1) * per_burst - 1
@@ -223,10 +223,12 @@ def _dispatch(t, s, k, opcodes, arrival, dispatched):
     if s.dispatched == k.instructions:
         return NEVER
     opcode = opcodes[s.dispatched]
+    if opcode == END:
+        return NEVER
     if opcode == 2 and s.loads - s.load > k.queue:
         return NEVER
-    if opcode == 3 and s.computes - min(s.mac, s.weight, s.drain) > k.queue:
-        return NEVER
+    if opcode == 3 and s.computes - min(s.mac, s.weight, s.drain - (s.drain_time > t)) > k.queue:
+        return s.drain_time if s.drain_time > t else NEVER
     if opcode == 4 and s.stores - s.store > k.queue:
         return NEVER
     ready = max(s.dispatch_time, arrival[s.dispatched])
@@ -373,7 +375,7 @@ def _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, h
 @njit(cache=True)
 def _drain(t, s, k, tokens, counts, events, computes, compute_index, handed):
     """One group, a vector a cycle."""
-    while s.drain < s.mac and not computes[s.drain].last:
+    while s.drain < s.computes and s.drain_time <= t and not computes[s.drain].last:
         s.drain += 1
     if s.handed == s.taken_over or s.sets_read == s.taken_over:
         return NEVER

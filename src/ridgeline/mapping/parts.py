@@ -253,28 +253,34 @@ def _phase(operator: ConvTranspose, kernel: int, axis: int, phase: int) -> _Phas
 # Windows of a channel
 
 
-def _passes(wide: int, window: _Window, taps: int) -> tuple[int, int, int]:
-    """(window, count, step): `count` passes of `window` adjacent taps each, `step` taps apart, that cover the kernel row exactly; the cheapest."""
-    stride, columns = window.stride[1], window.size[1]
+def _passes(window: _Window, taps: int, words: int) -> tuple[int, int, int]:
+    """(window, count, step): `count` passes of `window` adjacent taps each, `step` taps apart, that cover the kernel row exactly; the cheapest,
+    when each pass reads its pixels once, and loads and takes `words` weight words.
+    """
+    wide, stride, (rows, columns) = window.kernel[1], window.stride[1], window.size
     best = (1, wide, 1)
     if window.dilation[1] != 1 or stride > EMIT_LIMIT:
         return best
-    cost = wide * columns
+    cost = wide * (max(rows * columns, words) + words)
     for size in range(2, min(taps, MASK_TAPS, wide) + 1):
-        count = (
-            1 if size == wide else next(n for n in range(2, wide + 1) if (wide - size) % (n - 1) == 0 and (wide - size) // (n - 1) <= size)
-        )
-        cycles = count * ((columns - 1) * stride + size)
+        count = _pass_count(wide, size)
+        cycles = count * (max(rows * ((columns - 1) * stride + size), words) + words)
         if cycles < cost:
             best, cost = (size, count, 1 if count == 1 else (wide - size) // (count - 1)), cycles
     return best
+
+
+def _pass_count(wide: int, size: int) -> int:
+    """The fewest windows of `size` taps, equally far apart and without a gap, that cover `wide` taps exactly."""
+    rest = wide - size
+    return 1 if rest == 0 else next(steps + 1 for steps in range(1, rest + 1) if rest % steps == 0 and rest // steps <= size)
 
 
 def _taps(context: _Context, mode: Mode, weight: Array | None, window: _Window, **values: Any) -> Part:
     """A window of each channel by itself: weight (C, KH, KW), or None for a maximum."""
     channels = values.pop("channels", context.output_shape[0])
     operand = values.pop("operand", 0)
-    size, count, step = _passes(window.kernel[1], window, context.engine.taps)
+    size, count, step = _passes(window, context.engine.taps, 0 if weight is None else context.engine.tap_block_words)
     work = replace(
         _work(context, channels, window, (operand,)),
         mode=mode,

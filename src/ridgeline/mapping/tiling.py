@@ -140,11 +140,11 @@ def default_tiling(work: Work, engine: Engine, where: str = "a layer") -> Tiling
 
     Raises DoesNotFitError when not even one output pixel of lanes_out channels fits.
     """
-    group_y, group_x = _group(work, engine)
+    m, c = _weights(work, engine)
+    group_y, group_x = _group(work, engine, m // engine.lanes_out)
     smallest = clipped(Tiling(y=1, x=1, m=engine.lanes_out, c=1, group_y=1, group_x=1), work, engine)
     check(smallest, work, engine, where)
     y, x = _tile(work, engine, (group_y, group_x))
-    m, c = _weights(work, engine)
     resident = m >= work.blocks * engine.lanes_out and not c
     tiling = Tiling(y=y, x=x, m=m, c=c, order=Order.PIXELS, group_y=group_y, group_x=group_x)
     if not resident and not c and _weight_traffic(tiling, work, engine) > _activation_traffic(tiling, work, engine):
@@ -154,14 +154,17 @@ def default_tiling(work: Work, engine: Engine, where: str = "a layer") -> Tiling
     return tiling
 
 
-def _group(work: Work, engine: Engine) -> Pair:
-    """Rows and columns of a group: whole rows where they fit, evenly cut."""
-    most = min(engine.accumulator_depth, max(1, engine.output_bytes // engine.lanes_out // 2), COUNT_LIMIT)
+def _group(work: Work, engine: Engine, blocks: int) -> Pair:
+    """Rows and columns of a group: whole rows where they fit, evenly cut; small enough that all blocks of channels of its pixels lie in the output
+    buffer at once and are stored as long runs, and that the layer has some groups.
+    """
+    least = max(GROUP_MINIMUM, 2 * block_words(work, engine))
+    half = max(1, engine.output_bytes // engine.lanes_out // 2)
+    most = min(engine.accumulator_depth, COUNT_LIMIT, max(half // blocks, min(least, half)))
     most_columns = min(most, (COUNT_LIMIT - work.window) // work.stride[1] + 1) if work.window > 1 else most
     height, width = work.size
     columns = snap(work, 1, _even(width, most_columns))
     rows = snap(work, 0, _even(height, max(1, most // columns)))
-    least = max(GROUP_MINIMUM, 2 * block_words(work, engine))
     tiles = min(OVERLAPPED_TILES, max(1, work.pixels // least))
     if columns >= width:
         rows = snap(work, 0, min(rows, -(-height // tiles)))
@@ -174,24 +177,26 @@ def _even(total: int, most: int) -> int:
 
 
 def _tile(work: Work, engine: Engine, group: Pair) -> Pair:
-    """Rows and columns of a tile of activations: two of them fit the buffer where possible, multiples of the group."""
-    height, width = work.size
-    bus = engine.bus_bytes
-    half = engine.activation_bytes // 2
-    for limit in (half, engine.activation_bytes):
-        if input_tile_words(work, group[0], width, bus) * bus <= limit:
-            rows = max(-(-height // OVERLAPPED_TILES), group[0])
-            rows -= rows % group[0]
-            while input_tile_words(work, rows, width, bus) * bus > limit:
-                rows -= group[0]
-            return rows, width
-    for rows, limit in product(sorted({group[0], snap(work, 0, 1)}, reverse=True), (half, engine.activation_bytes)):
+    """Rows and columns of a tile of activations: two of them fit the buffer where possible; whole rows, as many groups as are well overlapped."""
+    width, bus = work.size[1], engine.bus_bytes
+
+    def fits(rows: int, columns: int, limit: int) -> bool:
+        return input_tile_words(work, rows, columns, bus) * bus <= limit
+
+    for limit in (engine.activation_bytes // 2, engine.activation_bytes):
+        rows = group[0]
+        while rows > 1 and not fits(rows, width, limit):
+            rows = snap(work, 0, rows - 1)
+        if fits(rows, width, limit):
+            most = max(-(-work.size[0] // OVERLAPPED_TILES), rows)
+            return max(size for size in range(rows, most + 1, rows) if size == rows or fits(size, width, limit)), width
+    for limit in (engine.activation_bytes // 2, engine.activation_bytes):
         columns = width
-        while columns > 1 and input_tile_words(work, rows, columns, bus) * bus > limit:
-            columns = snap(work, 1, -(-columns // 2))
-        if input_tile_words(work, rows, columns, bus) * bus <= limit:
-            return rows, columns
-    return snap(work, 0, 1), snap(work, 1, 1)
+        while columns > 1 and not fits(1, columns, limit):
+            columns = snap(work, 1, columns - 1)
+        if fits(1, columns, limit):
+            return 1, columns
+    return 1, 1
 
 
 def _weights(work: Work, engine: Engine) -> Pair:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -26,17 +27,26 @@ _SMALL = 256  # elements
 _EXTERNAL = 1  # onnx.TensorProto.EXTERNAL
 
 
-def load_model(source: Path | str | bytes) -> tuple[onnx.ModelProto, str]:
-    """The checked model with all its data in memory, and the name by which messages call it."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Loaded:
+    """A checked model with all its data in memory, the name by which messages call it, and what was changed to read it."""
+
+    model: onnx.ModelProto
+    name: str
+    notes: tuple[str, ...]
+
+
+def load_model(source: Path | str | bytes) -> Loaded:
+    """Reads and checks a file. Raises InputError for one that is not sound, UnsupportedError for a version that cannot be read."""
     data, folder, name = _bytes_of(source)
     model = _parsed(data, name)
     _load_external(model, folder, name)
-    _check_versions(model, name)
+    notes = _check_versions(model, name)
     _check_order(model, name)
     _check_numbers(model, name)
     _check_schema(model, name)
     expand_quantised(model)
-    return model, name
+    return Loaded(model=model, name=name, notes=notes)
 
 
 def _bytes_of(source: Path | str | bytes) -> tuple[bytes, Path | None, str]:
@@ -102,8 +112,8 @@ def _tensors(model: onnx.ModelProto) -> Iterable[onnx.TensorProto]:
             yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
 
 
-def _check_versions(model: onnx.ModelProto, name: str) -> None:
-    """Refuses what is too old; lowers the version of a newer file whose operators have not changed since, or refuses by name."""
+def _check_versions(model: onnx.ModelProto, name: str) -> tuple[str, ...]:
+    """Refuses what is too old; lowers the version of a newer file whose operators have not changed since (and notes it), or refuses by name."""
     versions = {entry.domain: entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")}
     opset = max(versions.values(), default=0)
     if opset < OLDEST_OPSET:
@@ -118,6 +128,8 @@ def _check_versions(model: onnx.ModelProto, name: str) -> None:
             if entry.domain in ("", "ai.onnx"):
                 entry.version = NEWEST_OPSET
     model.ir_version = min(model.ir_version, NEWEST_IR)
+    lowered = opset > NEWEST_OPSET
+    return (f"opset {opset} is read as opset {NEWEST_OPSET}: the operators in use are the same in both",) if lowered else ()
 
 
 def _is_old_enough(node: onnx.NodeProto) -> bool:

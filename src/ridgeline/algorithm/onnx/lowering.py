@@ -34,6 +34,10 @@ from ridgeline.algorithm.operators import Copy, Operator, Select
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
+_LARGEST = 1 << 28  # elements of one image's tensor
+_MOST_CHANNELS = 1 << 22
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Constant:
     """A value known now. `scale` is what its int8 codes were multiplied by (scalar or along `axis`), where a file keeps them."""
@@ -158,6 +162,7 @@ class Lowering:
         )
         if prod(chosen.shape) * self.batch != prod(value.shape):
             raise RefusedError(f"its input of shape {value.shape} does not keep the batch in front", "keep the batch in front")
+        check_size(chosen.shape)
         self.layouts[value.tensor].root().storage = chosen
         return self.current(value)
 
@@ -224,6 +229,7 @@ class Lowering:
             raise RefusedError(
                 f"its output would be empty: {self.shapes[tensor]}", "check kernel, strides and pads against the input's size"
             )
+        check_size(self.shapes[tensor])
         return tensor
 
     def _append(self, name: str, operator: Operator, inputs: tuple[str, ...], output: str, **parts: Any) -> Node:
@@ -263,9 +269,8 @@ class Lowering:
 
     # The result
 
-    def graph(self, name: str, outputs: Sequence[str]) -> Graph:
-        """The engine's graph with the given values as outputs."""
-        ports = tuple(self._output(output) for output in outputs)
+    def graph(self, name: str, outputs: Sequence[Port]) -> Graph:
+        """The engine's graph with the given outputs."""
         for value in self.values.values():
             if isinstance(value, Value):
                 self.bind_default(value)
@@ -274,7 +279,7 @@ class Lowering:
             tensor: Tensor(name=tensor, shape=self.tensor_shape(tensor), quantisation=self.quantisations.get(tensor)) for tensor in written
         }
         inputs = tuple(self._input(name) for name in self.inputs)
-        return Graph(name=name, inputs=inputs, outputs=ports, nodes=tuple(self.nodes), tensors=tensors)
+        return Graph(name=name, inputs=inputs, outputs=tuple(outputs), nodes=tuple(self.nodes), tensors=tensors)
 
     def _tensor_of_input(self, name: str) -> str:
         value = self.values[name]
@@ -285,16 +290,28 @@ class Lowering:
         tensor = self._tensor_of_input(name)
         return _port(name, tensor, self.current(Value(tensor=tensor, view=self.inputs[name])).view)
 
-    def _output(self, name: str) -> Port:
+    def output(self, name: str) -> Port:
+        """A value as an output of the engine's graph, which computes it."""
         value = self.values[name]
         if isinstance(value, Constant):
-            raise RefusedError("it is constant", "remove this output from the network")
+            raise RefusedError(f"its output '{name}' is constant", "remove this output from the network")
+        if value.codes is not None:
+            raise RefusedError(f"its output '{name}' holds integer codes", "end the network with float32 values")
+        if not has_batch_first(value.view):
+            raise RefusedError(f"its output '{name}' has not the batch as its first axis", "keep the batch in front", final=True)
         value = self.realise(self.bind_default(value), name)
         if value.tensor in {self._tensor_of_input(each) for each in self.inputs}:
             value = self.copy(value, name)
-        if not has_batch_first(value.view):
-            raise RefusedError(f"the batch is not the first axis of output '{name}'", "keep the batch in front")
         return _port(name, value.tensor, value.view)
+
+
+def check_size(shape: Shape) -> None:
+    """Refuses a tensor that no one means to run, before anything of its size is made."""
+    if prod(shape) > _LARGEST or shape[0] > _MOST_CHANNELS:
+        raise RefusedError(
+            f"a tensor of {shape[0]:,} channels, {shape[1]:,} rows and {shape[2]:,} columns",
+            f"at most {_LARGEST:,} elements and {_MOST_CHANNELS:,} channels are read",
+        )
 
 
 def _straight(view: View, channels: int) -> View:

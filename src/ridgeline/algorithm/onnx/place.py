@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from ridgeline.algorithm.axes import has_batch_first
+from ridgeline.algorithm.graph import Port
 from ridgeline.algorithm.onnx.convert import CONVERTERS, ELEMENTWISE, LAYOUT
 from ridgeline.algorithm.onnx.convert.scales import quantisation_of
 from ridgeline.algorithm.onnx.evaluate import evaluate
@@ -38,7 +38,7 @@ class Placement:
     """The engine's part as built, and the indices of the nodes of the host's parts with the reasons."""
 
     lowering: Lowering
-    outputs: tuple[str, ...]  # of the engine's part
+    outputs: tuple[Port, ...]  # of the engine's part
     front: tuple[int, ...]
     back: tuple[int, ...]
     reasons: Mapping[int, str]
@@ -57,7 +57,7 @@ def place(source: Source) -> Placement:
         if not failed:
             return Placement(
                 lowering=attempt.lowering,
-                outputs=attempt.outputs,
+                outputs=tuple(attempt.ports.values()),
                 front=tuple(sorted(front)),
                 back=tuple(sorted(back)),
                 reasons=front | back,
@@ -124,6 +124,7 @@ class _Attempt:
     lowering: Lowering = field(init=False)
     outputs: tuple[str, ...] = field(init=False)
     failed: dict[int, Exception] = field(default_factory=dict[int, Exception])
+    ports: dict[str, Port] = field(default_factory=dict[str, Port])
     unknown: dict[str, str] = field(
         default_factory=dict[str, str]
     )  # value -> its type, where the engine cannot hold it; "" after a failure
@@ -218,13 +219,12 @@ class _Attempt:
             self.failed[-1] = UnsupportedError("the network has nothing for the engine to run; all of its nodes belong to the host")
             return
         steps = self.source.steps
-        for index in engine:
-            for name in set(steps[index].outputs) & set(self.outputs):
-                value = self.lowering.values.get(name)
-                if not isinstance(value, Value) or not has_batch_first(value.view) or value.codes is not None:
-                    codes = isinstance(value, Value) and value.codes is not None
-                    why = f"its output '{name}' {'holds integer codes' if codes else 'has not the batch as its first axis'}"
-                    self.failed[index] = RefusedError(why, "end the network with float32 values, the batch in front", final=not codes)
+        producers = {name: index for index in engine for name in steps[index].outputs}
+        for name in self.outputs:
+            try:
+                self.ports[name] = self.lowering.output(name)
+            except RefusedError as error:
+                self.failed[producers[name]] = error
         for index in sorted(self.front | self.back):
             step = steps[index]
             border = {"DequantizeLinear": step.outputs[0], "QuantizeLinear": step.inputs[0]}.get(step.operator)

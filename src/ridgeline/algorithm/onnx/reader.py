@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import onnx
 
+from ridgeline.algorithm.graph import Graph
 from ridgeline.algorithm.onnx.host import part, reference_model, value_types
 from ridgeline.algorithm.onnx.load import load_model
 from ridgeline.algorithm.onnx.lowering import Constant, Value
@@ -25,9 +26,10 @@ def read_network(source: Path | str | bytes, *, batch: int | None = None) -> Net
 
     Raises InputError for a file that is not sound, and UnsupportedError, with one line a node, for what the engine cannot run.
     """
-    proto, name = load_model(source)
-    simplified = simplify(proto, name, batch)
-    del proto
+    loaded = load_model(source)
+    name, notes = loaded.name, loaded.notes
+    simplified = simplify(loaded.model, name, batch)
+    del loaded
     parts = _source(simplified)
     placement = place(parts)
     try:
@@ -39,7 +41,12 @@ def read_network(source: Path | str | bytes, *, batch: int | None = None) -> Net
     reference = reference_model(simplified)
     front, back = _host_parts(simplified, parts, placement, reference)
     host = tuple(HostNode(node=parts.steps[index].source, reason=placement.reasons[index]) for index in (*placement.front, *placement.back))
-    return Network(graph=graph, model=_bytes(reference), front=front, back=back, host=host)
+    return Network(graph=graph, model=_bytes(reference), front=front, back=back, host=host, notes=(*notes, *_scale_notes(graph)))
+
+
+def _scale_notes(graph: Graph) -> tuple[str, ...]:
+    kept = sum(tensor.quantisation is not None for tensor in graph.tensors.values())
+    return (f"the file is quantised: {kept} of {len(graph.tensors)} tensors keep its scales",) if kept else ()
 
 
 def _source(simplified: Simplified) -> Source:

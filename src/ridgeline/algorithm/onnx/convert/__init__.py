@@ -23,7 +23,6 @@ CONVERTERS: dict[str, Converter] = {
     "GlobalMaxPool": pools.global_max_pool,
     "ReduceMean": pools.reduce_mean,
     "Resize": pools.resize,
-    "Upsample": pools.resize,
     "Reshape": moves.reshape,
     "Flatten": moves.flatten,
     "Squeeze": moves.squeeze,

@@ -19,8 +19,6 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 def _clip(low: Lowering, step: Step) -> Expression:
-    if step.opset < 11:
-        return ("clip", "x", step.number("min", -inf), step.number("max", inf))
     bounds = [_scalar(low.constant(step, index, "bound")) if step.has(index) else default for index, default in ((1, -inf), (2, inf))]
     if None in bounds:
         raise RefusedError("its bounds are not scalars", "clip with one minimum and one maximum")

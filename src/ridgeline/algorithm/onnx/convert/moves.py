@@ -11,7 +11,7 @@ import numpy as np
 
 from ridgeline.algorithm import axes as layout
 from ridgeline.algorithm.axes import Atom, Axis, View, coordinates, whole
-from ridgeline.algorithm.onnx.lowering import Lowering, Value
+from ridgeline.algorithm.onnx.lowering import Lowering, Value, check_size
 from ridgeline.algorithm.onnx.step import RefusedError, Step
 from ridgeline.algorithm.operators import Concat, Conv, Select
 
@@ -270,6 +270,7 @@ def _padded_channels(low: Lowering, step: Step, value: Value, axis: int, before:
     channels = low.shape(value)[0]
     if value.shape[axis] != channels or size < 1 or any(atom.axis != "c" for atom in value.view[axis]):
         raise RefusedError(f"it pads axis {axis}, which is not all channels", "pad height or width")
+    check_size((size, channels, 1))
     weight = np.eye(size, channels, k=-before, dtype=np.float32).reshape(size, channels, 1, 1)
     tensor = low.emit(step, Conv(), [value], weight=weight, bias=np.zeros(size, dtype=np.float32))
     return replace(value, tensor=tensor, view=tuple(whole("c", size) if i == axis else each for i, each in enumerate(value.view)))

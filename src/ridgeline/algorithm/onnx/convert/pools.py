@@ -9,7 +9,7 @@ import numpy as np
 
 from ridgeline.algorithm.axes import Axis, atoms_of, is_complete
 from ridgeline.algorithm.onnx.convert.windows import Plane, Window, plane, window_of
-from ridgeline.algorithm.onnx.lowering import Constant, Lowering, Value
+from ridgeline.algorithm.onnx.lowering import Constant, Lowering, Value, check_size
 from ridgeline.algorithm.onnx.step import RefusedError, Step
 from ridgeline.algorithm.operators import AveragePool, MaxPool, Resize, Select
 
@@ -127,6 +127,7 @@ def resize(low: Lowering, step: Step) -> None:
     coordinate = step.text("coordinate_transformation_mode", "half_pixel")
     rounding = step.text("nearest_mode", "round_prefer_floor")
     for extent, factor in zip(operand.extents, spatial, strict=True):
+        check_size((1, extent, factor))
         sources = _sources(extent, factor, coordinate, rounding)
         if sources is None or not np.array_equal(sources, np.arange(extent * factor) // factor):
             raise RefusedError(

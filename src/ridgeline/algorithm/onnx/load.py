@@ -151,13 +151,16 @@ def _check_order(model: onnx.ModelProto, name: str) -> None:
             made.add(output)
     waiting, ordered = list(graph.node), list[onnx.NodeProto]()
     while waiting:
-        ready = [node for node in waiting if _needs(node) <= known]
-        if not ready:
+        left: list[onnx.NodeProto] = []
+        for node in waiting:
+            if set(node.input) <= known:
+                ordered.append(node)
+                known.update(node.output)
+            else:
+                left.append(node)
+        if len(left) == len(waiting):
             _raise_stuck(waiting, made, known, name)
-        for node in ready:
-            ordered.append(node)
-            known.update(node.output)
-        waiting = [node for node in waiting if not _needs(node) <= known or not set(node.output) <= known]
+        waiting = left
     missing = next((value.name for value in graph.output if value.name not in known), None)
     if missing is not None:
         raise InputError(f"{name}: no node computes the output '{missing}'")
@@ -165,11 +168,6 @@ def _check_order(model: onnx.ModelProto, name: str) -> None:
         copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
         del graph.node[:]
         graph.node.extend(copies)
-
-
-def _needs(node: onnx.NodeProto) -> set[str]:
-    """The values a node reads; those that its inner graphs read are checked by ONNX's own checker."""
-    return set(node.input)
 
 
 def _raise_stuck(waiting: list[onnx.NodeProto], made: set[str], known: set[str], name: str) -> None:

@@ -18,7 +18,14 @@ Rule: TypeAlias = Callable[[Graph, Node, Node], Node | None]
 
 def fold(graph: Graph) -> Graph:
     """The graph with every pair of nodes joined that one node can do; values keep their names, the value between is gone."""
-    for rule in (_scale_into_conv, _affine_into_conv, _function_into_producer, _select_into_select, _border_into_window):
+    for rule in (
+        _affine_before_conv,
+        _scale_into_conv,
+        _affine_into_conv,
+        _function_into_producer,
+        _select_into_select,
+        _border_into_window,
+    ):
         graph = _joined(graph, rule)
     return graph
 
@@ -91,6 +98,42 @@ def _affine_into_conv(graph: Graph, producer: Node, node: Node) -> Node | None:
         return None
     bias = np.zeros(weight.shape[0]) if node.bias is None else node.bias
     return replace(_scaled(producer, weight.reshape(-1), bias), output=node.output, function=node.function)
+
+
+def _affine_before_conv(graph: Graph, producer: Node, node: Node) -> Node | None:
+    """a * x + b before a convolution (an image's scaling to [0, 1], a normalisation by channel): its padding must stay zero, so b only where it has none."""
+    operator = node.operator
+    if not isinstance(operator, Conv) or node.weight is None or node.stage or graph.tensors[producer.output].quantisation is not None:
+        return None
+    channels = graph.tensors[producer.output].shape[0]
+    constants = _affine_of(producer, channels)
+    if constants is None or (any(operator.pads) and np.any(constants[1] != 0)) or np.any(constants[0] == 0):
+        return None
+    scale, offset = constants
+    inner = channels // operator.groups
+    by_output = np.repeat(np.arange(operator.groups), node.weight.shape[0] // operator.groups)[:, None] * inner + np.arange(inner)[None, :]
+    weight = node.weight.astype(np.float64)
+    bias = (0.0 if node.bias is None else node.bias.astype(np.float64)) + np.einsum("mchw,mc->m", weight, offset[by_output])
+    scaled = weight * scale[by_output][:, :, None, None]
+    uniform = node.weight_scale is not None and bool((scale == scale[0]).all())
+    kept = node.weight_scale * abs(scale[0]) if uniform and node.weight_scale is not None else None
+    return replace(node, weight=scaled.astype(np.float32), bias=bias.astype(np.float32), weight_scale=kept, inputs=producer.inputs)
+
+
+def _affine_of(node: Node, channels: int) -> tuple[Array, Array] | None:
+    """(a, b) by channel of a node that computes a * x + b and nothing else."""
+    if node.stage is not None:
+        return None
+    if isinstance(node.operator, Copy) and node.function is not None:
+        rest, scale, offset = _peeled(node.function.expression)
+        finite = bool(np.isfinite([scale, offset]).all())
+        return (np.full(channels, scale), np.full(channels, offset)) if rest == "x" and finite else None
+    if node.weight is None or node.function is not None or not isinstance(node.operator, Conv) or not _is_affine_source(node):
+        return None
+    if replace(node.operator, groups=1) != Conv() or node.weight.shape != (channels, 1, 1, 1) or node.operator.groups != channels:
+        return None
+    bias = np.zeros(channels) if node.bias is None else node.bias
+    return node.weight.reshape(-1).astype(np.float64), bias.astype(np.float64)
 
 
 def _is_affine_source(node: Node) -> bool:

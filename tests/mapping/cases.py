@@ -8,11 +8,11 @@ from ridgeline.algorithm.graph import Array, Graph
 from ridgeline.algorithm.reference import run_integer
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping import image, interpreter
-from ridgeline.mapping.layer import Work
-from ridgeline.mapping.parts import works
 from ridgeline.mapping.program import Program
-from ridgeline.mapping.tiling import Order, Tiling, clipped, legal
 from ridgeline.testing.graphs import random_codes
+from ridgeline.testing.mappings import random_tilings
+
+__all__ = ["codes_for", "differences", "random_engine", "random_tilings"]
 
 
 def random_engine(rng: np.random.Generator) -> Engine:
@@ -29,37 +29,6 @@ def random_engine(rng: np.random.Generator) -> Engine:
         output_bytes=power(10, 13),
         accumulator_depth=power(5, 8),
     )
-
-
-def random_tilings(rng: np.random.Generator, graph: Graph, engine: Engine) -> dict[str, Tiling]:
-    """Legal tilings of some nodes, of any shape."""
-    found: dict[str, Tiling] = {}
-    for name, made in works(graph, engine).items():
-        for _ in range(20):
-            tiling = _random_tiling(rng, made[0], engine)
-            if all(legal(tiling, work, engine) for work in made):
-                found[name] = tiling
-                break
-    return found
-
-
-def _random_tiling(rng: np.random.Generator, work: Work, engine: Engine) -> Tiling:
-    def upto(limit: int) -> int:
-        return int(rng.integers(1, limit + 1))
-
-    y, x = upto(work.size[0]), upto(work.size[1])
-    pieces = upto(work.runs) if rng.random() < 0.25 else 0
-    blocks = 1 if pieces else upto(work.blocks)
-    tiling = Tiling(
-        y=y,
-        x=x,
-        m=blocks * engine.lanes_out,
-        c=pieces,
-        order=Order(int(rng.integers(2))),
-        group_y=upto(y),
-        group_x=upto(x),
-    )
-    return clipped(tiling, work, engine)
 
 
 def differences(program: Program, graph: Graph, codes: dict[str, Array]) -> list[str]:

@@ -104,6 +104,12 @@ def test_a_wrong_wlast_is_reported(tmp_path: Path) -> None:
     assert found.violations[0].endswith("wlast is 1 with 251 beats left")
 
 
+def test_an_error_of_the_engine_is_reported(tmp_path: Path) -> None:
+    wrong = build({"rtl/copier.v": COPIER.replace("error = 0", "error = done")}, 16, tmp_path)
+    found = simulate(wrong, job(), tmp_path / "run")
+    assert "the engine raises `error`" in found.violations[0]
+
+
 @pytest.mark.parametrize("bus", [4, 128])
 def test_the_bus_may_have_any_width(tmp_path: Path, bus: int) -> None:
     narrow = build({"rtl/copier.v": COPIER.replace("BUS = 16", f"BUS = {bus}")}, bus, tmp_path)

@@ -17,7 +17,8 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs a command and exits: 0 done, 1 a check failed, 2 cannot be carried out, 130 interrupted."""
-    signal.signal(signal.SIGTERM, _terminated)
+    if arguments is None:
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         with ridgeline.make_context("ridgeline", list(sys.argv[1:] if arguments is None else arguments)) as context:
             ridgeline.invoke(context)

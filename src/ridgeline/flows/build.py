@@ -15,7 +15,7 @@ from ridgeline.errors import CheckFailedError, InputError
 from ridgeline.flows import design as files
 from ridgeline.flows import floats, source
 from ridgeline.flows.check import Checked, Settings, check
-from ridgeline.flows.choose import Chosen, choose, dram_timing, read_target
+from ridgeline.flows.choose import choose, explored, read_target, resources
 from ridgeline.flows.data import Data, noise, read_data
 from ridgeline.flows.folder import output_folder
 from ridgeline.flows.options import Options
@@ -28,6 +28,7 @@ from ridgeline.tools.simulator import Stalls
 if TYPE_CHECKING:
     from ridgeline.algorithm.graph import Graph
     from ridgeline.algorithm.onnx.network import Network
+    from ridgeline.explore.choose import Choice
     from ridgeline.hardware.device import Device
     from ridgeline.mapping.program import Program
 
@@ -62,11 +63,11 @@ def _build(options: Options, folder: Path, work: Path, progress: Progress) -> tu
     progress.step("reading the network")
     network = source.read(options.network, batch=options.batch)
     network = replace(network, graph=replace(network.graph, name=source.network_name(options.network)))
-    data = _data(options, network, progress)
+    data = _data(options, network)
     integer, codes = _quantised(network, data, folder, progress)
     progress.step("choosing the engine")
-    chosen = choose(integer, device, options)
-    program = _lowered(integer, chosen, folder, device, progress)
+    choice = choose(integer, device, options)
+    program = _lowered(integer, choice, folder, device, progress)
     predicted = files.read_json(files.Predicted, folder / files.PREDICTION)
     images = _images(options, data, predicted.cycles)
     codes = {name: array[:images] for name, array in codes.items()}
@@ -75,18 +76,19 @@ def _build(options: Options, folder: Path, work: Path, progress: Progress) -> tu
     _write_outputs(folder, codes, checked)
     synthesis = synthesise(folder, device, seed=options.seed, progress=progress) if options.synth else None
     progress.step("writing the report")
-    results = _results(network, integer, data.first(images), folder, checked, chosen=chosen, synthesis=synthesis, device=device)
+    results = _results(network, integer, data.first(images), folder, checked, choice=choice, synthesis=synthesis, device=device)
     found = summary(results)
     files.write_json(found, folder / "summary.json")
-    write_report(folder / "report.html", found, results, program, chosen, device)
+    write_report(folder / "report.html", found, results, program, choice, device)
+    if options.data is None:
+        progress.note("no --data: calibrated and verified on seeded noise, so quality figures say nothing about real inputs")
     return found, None if checked.mismatch is None else str(checked.mismatch)
 
 
-def _data(options: Options, network: Network, progress: Progress) -> Data:
+def _data(options: Options, network: Network) -> Data:
     inputs = floats.network_inputs(network)
     if options.data is not None:
         return read_data(options.data, inputs)
-    progress.note("no --data: calibrated and verified on seeded noise, so quality figures say nothing about real inputs")
     return noise(inputs, images=max(NOISE_IMAGES, options.images or 0), seed=options.seed)
 
 
@@ -124,21 +126,22 @@ def _write_host(folder: Path, network: Network, integer: Graph) -> None:
             (folder / "host" / f"{name}.onnx").write_bytes(model)
 
 
-def _lowered(integer: Graph, chosen: Chosen, folder: Path, device: Device, progress: Progress) -> Program:
+def _lowered(integer: Graph, choice: Choice, folder: Path, device: Device, progress: Progress) -> Program:
     """The program; writes program.bin, design.json, prediction.json and the Verilog."""
     from ridgeline.algorithm.onnx.golden import boundary_names
     from ridgeline.backends.rtl import emit
+    from ridgeline.explore.choose import device_timing
     from ridgeline.mapping.lower import lower
     from ridgeline.mapping.schedule import predict
 
     progress.step("lowering and predicting")
-    program = lower(integer, chosen.engine, chosen.tilings)
-    timing = dram_timing(device)
+    program = lower(integer, choice.engine, choice.tilings)
+    timing = device_timing(device)
     (folder / files.PROGRAM).write_bytes(program.image())
     files.write_json(files.describe(program, integer, boundary_names(integer), timing, device.name), folder / files.DESIGN)
     files.write_json(files.predicted(predict(program, timing)), folder / files.PREDICTION)
     progress.step("emitting Verilog")
-    for path, text in emit(chosen.engine).items():
+    for path, text in emit(choice.engine).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     return program
@@ -162,7 +165,7 @@ def _write_outputs(folder: Path, codes: Mapping[str, Array], checked: Checked) -
 
 
 def _results(
-    network: Network, integer: Graph, data: Data, folder: Path, checked: Checked, *, chosen: Chosen, synthesis: Synthesis | None, device: Device
+    network: Network, integer: Graph, data: Data, folder: Path, checked: Checked, *, choice: Choice, synthesis: Synthesis | None, device: Device
 ) -> Results:
     from ridgeline.algorithm.onnx.inputs import output_names
     from ridgeline.algorithm.onnx.runtime import run
@@ -186,8 +189,8 @@ def _results(
         accuracy=scores,
         host=[(item.node, item.reason) for item in network.host],
         clock_mhz=device.clock_mhz,
-        explored=chosen.explored,
-        resources=chosen.resources,
+        explored=explored(choice),
+        resources=resources(choice),
         synthesized=None if synthesis is None else synthesis.resources,
         fmax_mhz=None if synthesis is None else synthesis.fmax_mhz,
         rtl=sorted(str(path.relative_to(folder)) for path in (folder / files.RTL).rglob("*.v")),

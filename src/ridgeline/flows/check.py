@@ -49,7 +49,8 @@ class Checked:
 def check(folder: Path, inputs: Mapping[str, Array], work: Path, settings: Settings, progress: Progress) -> Checked:
     """Runs all images of `inputs` (int8, by golden.onnx's input names) on what lies in `folder`; files of the run go to `work`.
 
-    Raises CheckFailedError when the design does not compile, does not finish or breaks a rule of AXI. A wrong value is no error here: see `mismatch`.
+    Raises CheckFailedError when the design does not compile, does not finish, breaks a rule of AXI or raises `error`. A wrong value is no error
+    here: see `mismatch`.
     """
     design, prediction = read_json(Design, folder / DESIGN), read_json(Predicted, folder / PREDICTION)
     progress.step("compiling the simulator")
@@ -158,7 +159,7 @@ def _require_sound(simulation: Simulation, prediction: Predicted) -> None:
             raise CheckFailedError(f"image {image}: the design did not finish in {run.cycles:,} cycles; {allowed}")
     if simulation.violations:
         count = len(simulation.violations)
-        raise CheckFailedError(f"the design breaks a rule of AXI in {simulation.violations[0]}" + (f" ({count} such)" if count > 1 else ""))
+        raise CheckFailedError(f"the design is at fault in {simulation.violations[0]}" + (f" ({count} such)" if count > 1 else ""))
 
 
 def _compared(folder: Path, design: Design, inputs: Mapping[str, Array], simulation: Simulation) -> Checked:

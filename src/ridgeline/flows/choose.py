@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,19 +13,7 @@ from ridgeline.hardware.device import Device, read_device
 
 if TYPE_CHECKING:
     from ridgeline.algorithm.graph import Graph
-    from ridgeline.hardware.engine.engine import Engine
-    from ridgeline.mapping.schedule import DramTiming
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Chosen:
-    """`choice` is the exploration's own value, for the report."""
-
-    engine: Engine
-    tilings: Any
-    explored: Mapping[str, Any]
-    resources: Mapping[str, int] | None = None
-    points: tuple[Any, ...] = field(default=())
+    from ridgeline.explore.choose import Choice
 
 
 def read_target(options: Options) -> Device:
@@ -43,20 +28,19 @@ def read_target(options: Options) -> Device:
     return msgspec.structs.replace(device, clock_mhz=options.clock_mhz, dram=dram)
 
 
-def dram_timing(device: Device) -> DramTiming:
-    """The device's memory: a write is acknowledged as late as a read arrives."""
-    from ridgeline.mapping.schedule import DramTiming
+def choose(graph: Graph, device: Device, options: Options) -> Choice:
+    from ridgeline.explore.choose import choose as explore
 
-    rate = Fraction(device.dram.bytes_per_s) / Fraction(str(device.clock_mhz)) / 10**6
-    latency = device.dram.read_latency_cycles
-    return DramTiming(bytes_per_cycle=rate, read_latency_cycles=latency, write_latency_cycles=latency)
+    return explore(graph, device, objective=options.objective, pins=options.pins, caps=options.caps)
 
 
-def choose(graph: Graph, device: Device, options: Options) -> Chosen:
-    from ridgeline.hardware.engine.engine import Engine
+def explored(choice: Choice) -> dict[str, Any]:
+    """By the names of summary.json."""
+    found = choice.explored
+    return {"legal": found.legal, "evaluated": found.evaluated, "pruned": found.pruned, "time_s": round(found.time_s, 6)}
 
-    sizes = {
-        "lanes_out": 8, "lanes_in": 8, "taps": 3, "bus_bytes": 16, "activation_bytes": 1 << 15, "weight_bytes": 1 << 15, "output_bytes": 1 << 14,
-        "accumulator_depth": 256,
-    }  # fmt: skip
-    return Chosen(engine=Engine(**{**sizes, **options.pins}), tilings=None, explored={"legal": 1, "evaluated": 1, "pruned": 0, "time_s": 0.0})
+
+def resources(choice: Choice) -> dict[str, int]:
+    """What the chosen engine is predicted to need, by the names of summary.json."""
+    need = choice.resources
+    return {"dsp": need.dsp, "bram": need.bram_18kb, "lut": need.lut, "ff": need.ff}

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
@@ -69,15 +69,8 @@ def read_arrays(path: Path, inputs: Sequence[Input]) -> dict[str, Array]:
     if not path.is_file():
         raise InputError(f"data '{path}' is no file; give an npz or npy file")
     try:
-        with path.open("rb") as source:
-            start = source.read(6)
-        if start[:2] != b"PK" and start != b"\x93NUMPY":
-            raise InputError(f"data '{path}' is neither an npz nor an npy file")
-        loaded: Any = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {_only(path, inputs).name: loaded}
-        with loaded:
-            arrays = {str(name): np.asarray(loaded[name]) for name in loaded.files}
+        with path.open("rb") as opened:
+            arrays = _loaded(path, opened, inputs)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
         raise InputError(f"data '{path}' cannot be read: {' '.join(str(error).split()) or type(error).__name__}") from error
     except Exception as error:  # zlib.error and others that a damaged archive brings
@@ -87,6 +80,17 @@ def read_arrays(path: Path, inputs: Sequence[Input]) -> dict[str, Array]:
     if not arrays:
         raise InputError(f"data '{path}' holds no array; give one for each input: {', '.join(item.name for item in inputs)}")
     return arrays
+
+
+def _loaded(path: Path, opened: BinaryIO, inputs: Sequence[Input]) -> dict[str, Array]:
+    start = opened.read(6)
+    opened.seek(0)
+    if start[:2] != b"PK" and start != b"\x93NUMPY":
+        raise InputError(f"data '{path}' is neither an npz nor an npy file")
+    loaded: Any = np.load(opened, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return {_only(path, inputs).name: loaded}
+    return {str(name): np.asarray(loaded[name]) for name in loaded.files}
 
 
 def _only(path: Path, inputs: Sequence[Input]) -> Input:

@@ -6,26 +6,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ridgeline.flows.choose import Chosen, dram_timing
 from ridgeline.flows.summary import Results
 from ridgeline.tools.simulator import Event
 
 if TYPE_CHECKING:
+    from ridgeline.explore.choose import Choice
     from ridgeline.hardware.device import Device
     from ridgeline.mapping.program import Program
     from ridgeline.report.values import Bar, LayerDot
 
 
-def write_report(path: Path, found: Mapping[str, Any], results: Results, program: Program, chosen: Chosen, device: Device) -> None:
-    from ridgeline.report import Report, render
+def write_report(path: Path, found: Mapping[str, Any], results: Results, program: Program, choice: Choice, device: Device) -> None:
+    from ridgeline.explore.choose import device_timing
+    from ridgeline.report import DesignPoint, Report, render
 
     bars = tuple(_bars(results, program))
     report = Report(
         summary=found,
         peak_macs_per_cycle=results.design.array_macs,
-        bytes_per_cycle=float(dram_timing(device).bytes_per_cycle),
+        bytes_per_cycle=float(device_timing(device).bytes_per_cycle),
         layers=tuple(_dots(found, results, bars)),
-        points=chosen.points,
+        points=tuple(
+            DesignPoint(
+                cycles=point.cycles, bytes_per_cycle=point.bytes_per_cycle, parameters=point.parameters, pareto=point.pareto, chosen=point.chosen
+            )
+            for point in choice.points
+        ),
         timeline=bars,
         available=available(device),
     )

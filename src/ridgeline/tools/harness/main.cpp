@@ -99,6 +99,7 @@ public:
             top_.start = 0;
             if (cycle % PROGRESS == PROGRESS - 1) std::printf("at %" PRIu64 " %" PRIu64 "\n", image, cycle + 1), std::fflush(stdout);
         }
+        if (top_.error) memory_.violation(cycle, "the engine raises `error`: an instruction of an unknown kind, or an error response");
         finish(image, done, cycle);
     }
 

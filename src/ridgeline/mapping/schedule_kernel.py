@@ -457,12 +457,13 @@ def simulate(k, s, opcodes, loads, computes, stores, load_index, compute_index, 
     reads, writes = np.zeros(RING, BURST), np.zeros(RING, BURST)
     handed, shown, acks = np.zeros(RING, np.int64), np.zeros(RING, np.int64), np.zeros(RING, np.int64)
     t = 0
+    s.credit_time = -1
     while True:
         s.acted = 0
         wake = _store(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_index, dispatched)
         wake = min(wake, _drain(t, s, k, tokens, counts, events, computes, compute_index, handed))
-        wake = min(wake, _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, handed))
         wake = min(wake, _weight(t, s, k, tokens, counts, computes, compute_index, dispatched))
+        wake = min(wake, _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, handed))
         wake = min(wake, _request(t, s, k, reads, arrival, dispatched))
         wake = min(wake, _load(t, s, k, tokens, counts, events, loads, load_index, dispatched))
         wake = min(wake, _dispatch(t, s, k, opcodes, arrival, dispatched))

@@ -8,7 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ridgeline.algorithm.onnx.network import Network as Network
     from ridgeline.errors import RidgelineError as RidgelineError
+    from ridgeline.flows.build import Built as Built
+    from ridgeline.flows.build import build as build
+    from ridgeline.flows.check import Settings as Settings
+    from ridgeline.flows.options import Options as Options
+    from ridgeline.flows.show import show as show
+    from ridgeline.flows.source import read as read_model
+    from ridgeline.flows.verify import Verified as Verified
+    from ridgeline.flows.verify import verify as verify
     from ridgeline.hardware.device import Device as Device
     from ridgeline.hardware.device import device_names as device_names
     from ridgeline.hardware.device import read_device as read_device
@@ -16,17 +25,27 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Device": "ridgeline.hardware.device",
-    "RidgelineError": "ridgeline.errors",
-    "device_names": "ridgeline.hardware.device",
-    "read_device": "ridgeline.hardware.device",
+    "Built": "ridgeline.flows.build:Built",
+    "Device": "ridgeline.hardware.device:Device",
+    "Network": "ridgeline.algorithm.onnx.network:Network",
+    "Options": "ridgeline.flows.options:Options",
+    "RidgelineError": "ridgeline.errors:RidgelineError",
+    "Settings": "ridgeline.flows.check:Settings",
+    "Verified": "ridgeline.flows.verify:Verified",
+    "build": "ridgeline.flows.build:build",
+    "device_names": "ridgeline.hardware.device:device_names",
+    "read_device": "ridgeline.hardware.device:read_device",
+    "read_model": "ridgeline.flows.source:read",
+    "show": "ridgeline.flows.show:show",
+    "verify": "ridgeline.flows.verify:verify",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'ridgeline' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    module, attribute = _HOMES[name].split(":")
+    return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ridgeline.flows.check import Settings as Settings
     from ridgeline.flows.options import Options as Options
     from ridgeline.flows.show import show as show
-    from ridgeline.flows.source import read as read_model
+    from ridgeline.flows.source import read_model as read_model
     from ridgeline.flows.verify import Verified as Verified
     from ridgeline.flows.verify import verify as verify
     from ridgeline.hardware.device import Device as Device
@@ -35,7 +35,7 @@ _HOMES = {
     "build": "ridgeline.flows.build:build",
     "device_names": "ridgeline.hardware.device:device_names",
     "read_device": "ridgeline.hardware.device:read_device",
-    "read_model": "ridgeline.flows.source:read",
+    "read_model": "ridgeline.flows.source:read_model",
     "show": "ridgeline.flows.show:show",
     "verify": "ridgeline.flows.verify:verify",
 }

@@ -61,7 +61,7 @@ def build(options: Options, progress: Progress | None = None) -> Built:
 def _build(options: Options, folder: Path, work: Path, progress: Progress) -> tuple[dict[str, Any], str | None]:
     device = read_target(options)
     progress.step("reading the network")
-    network = source.read(options.network, batch=options.batch)
+    network = source.read_model(options.network, batch=options.batch)
     network = replace(network, graph=replace(network.graph, name=source.network_name(options.network)))
     data = _data(options, network)
     integer, codes = _quantised(network, data, folder, progress)

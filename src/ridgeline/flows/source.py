@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ridgeline.algorithm.onnx.network import Network
 
 
-def read(name_or_path: str, *, batch: int | None = None) -> Network:
+def read_model(name_or_path: str, *, batch: int | None = None) -> Network:
     """Raises InputError or UnsupportedError, for what the file holds or the engine cannot do."""
     from ridgeline.algorithm.onnx.reader import read_network
 

@@ -1,5 +1,0 @@
-"""`python -m ridgeline`."""
-
-from ridgeline.cli import main
-
-main()

@@ -65,6 +65,7 @@ class _Builder:
     tiling: Tiling
     source: Source
     loaded_table: bool = False
+    shapes: dict[Rectangle, InputTile] = field(default_factory=dict[Rectangle, InputTile])
 
     def pixels_outside(self, tiles: list[Rectangle], blocks: tuple[tuple[int, int], ...]) -> None:
         weight: Tile | None = None
@@ -146,7 +147,9 @@ class _Builder:
             yield Rectangle(y=pixels.y + y, x=pixels.x + x, rows=rows, columns=columns)
 
     def _input_tile(self, pixels: Rectangle) -> InputTile:
-        return input_tile(self.part.work, pixels, self.plan.engine.bus_bytes)
+        if pixels not in self.shapes:
+            self.shapes[pixels] = input_tile(self.part.work, pixels, self.plan.engine.bus_bytes)
+        return self.shapes[pixels]
 
     def _add_step(self, ops: list[Op], activation: Tile, weight: Tile) -> None:
         number = len(self.plan.steps)

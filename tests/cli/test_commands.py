@@ -160,7 +160,7 @@ ENDS = [(signal.SIGINT, 130, "ridgeline: interrupted; nothing was written\n"), (
 @pytest.mark.parametrize(("number", "status", "said"), ENDS)
 def test_an_interrupt_leaves_nothing(tmp_path: Path, number: int, status: int, said: str) -> None:
     options = tiny.write(tmp_path)
-    command = [sys.executable, "-m", "ridgeline.cli", "build", options.network, "--data", str(options.data), "--device", "ulx3s-85f"]
+    command = [sys.executable, "-m", "ridgeline", "build", options.network, "--data", str(options.data), "--device", "ulx3s-85f"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}  # an empty one: the simulator must be compiled
     process = subprocess.Popen([*command, "--out", str(options.out)], stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 60

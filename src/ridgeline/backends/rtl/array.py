@@ -8,14 +8,14 @@ from ridgeline.backends.rtl.lane import LanePorts
 from ridgeline.backends.rtl.memory import Memory, pipeline
 from ridgeline.backends.rtl.weights import index_bits
 from ridgeline.hardware.engine.engine import Engine
-from ridgeline.hardware.engine.timing import value_stage, window_stage
+from ridgeline.hardware.engine.timing import ADDRESS_STAGES, SEQUENCE_STAGES, value_stage, window_stage
 from ridgeline.mapping.program import Mode
 
 
 class MacArray(Elaboratable):
     def __init__(self, engine: Engine):
         self.engine = engine
-        self.tag = Signal(TAG)  # of the read that issues in this cycle
+        self.tag = Signal(TAG)  # of the read whose address is calculated in this cycle
         self.operands = Signal(OPERANDS)
         self.vector = Signal(8 * engine.vector_bytes)  # one cycle before the window's stage
         self.weight_data = Signal(8 * engine.weight_word_bytes)
@@ -30,15 +30,15 @@ class MacArray(Elaboratable):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        tags = pipeline(m, self.tag, value_stage(self.engine) + 1, reset=True)
-        m.d.comb += [self.release.eq(tags[4].release), self.handover.eq(tags[-1].handover)]
+        tags = pipeline(m, self.tag, value_stage(self.engine) - SEQUENCE_STAGES + 1, reset=True)
+        m.d.comb += [self.release.eq(tags[ADDRESS_STAGES].release), self.handover.eq(tags[-1].handover)]
         halves = self._accumulators(m, tags)
         self._lanes(m, tags, halves)
         return m
 
     def _accumulators(self, m: Module, tags: list[Signal]) -> list[Memory]:
         depth = self.engine.accumulator_depth
-        stage = value_stage(self.engine)
+        stage = value_stage(self.engine) - SEQUENCE_STAGES
         following = Signal(range(depth))
         index = Signal(range(depth))
         before = tags[stage - 3]
@@ -64,31 +64,33 @@ class MacArray(Elaboratable):
 
     def _lanes(self, m: Module, tags: list[Signal], halves: list[Memory]) -> None:
         engine = self.engine
-        window, value = window_stage(engine), value_stage(engine)
-        at = tags[window]
+        window, value = window_stage(engine) - SEQUENCE_STAGES, value_stage(engine) - SEQUENCE_STAGES
         vector = Signal(8 * engine.lanes_in, reset_less=True)
         with m.If(tags[window - 1].valid):
             m.d.sync += vector.eq(self.vector)
         operands = pipeline(m, self.operands, window)[-1]
+        controls = {
+            "valid_masked": tags[window - 2].valid,
+            "swap_window": tags[window - 1].swap,
+            "depthwise_window": tags[window - 1].mode == Mode.DEPTHWISE,
+            "product_window": tags[window - 1].mode == Mode.PRODUCT,
+            "maximum_tree": tags[value - 2].mode == Mode.MAXIMUM,
+            "emit_value": tags[value - 1].emit,
+            "in_place_value": tags[value - 1].in_place,
+            "overwrite_memory": tags[value - 2].overwrite,
+            "half_memory": tags[value - 2].half,
+            "maximum_write": tags[value].mode == Mode.MAXIMUM,
+        }
         totals: list[Value] = []
         for o in range(engine.lanes_out):
             lane = LanePorts(engine)
             m.submodules[f"lane{o}"] = lane.instance()
+            m.d.comb += [lane.controls[name].eq(control) for name, control in controls.items()]
             m.d.comb += [
                 lane.clk.eq(ClockSignal()),
-                lane.valid_masked.eq(tags[window - 1].valid),
                 lane.newest.eq(self.vector.word_select(o, 8)),
                 lane.vector.eq(vector),
-                lane.swap_window.eq(at.swap),
-                lane.depthwise_window.eq(at.mode == Mode.DEPTHWISE),
-                lane.product_window.eq(at.mode == Mode.PRODUCT),
                 lane.zero_a.eq(operands.zero_a), lane.zero_b.eq(operands.zero_b), lane.tap_mask.eq(operands.tap_mask),
-                lane.maximum_tree.eq(tags[value - 1].mode == Mode.MAXIMUM),
-                lane.maximum_value.eq(tags[value].mode == Mode.MAXIMUM),
-                lane.emit_value.eq(tags[value].emit),
-                lane.in_place_value.eq(tags[value].in_place),
-                lane.overwrite_memory.eq(tags[value - 1].overwrite),
-                lane.half_memory.eq(tags[value - 1].half),
                 lane.accumulator_0.eq(halves[0].read_data.word_select(o, 32)),
                 lane.accumulator_1.eq(halves[1].read_data.word_select(o, 32)),
             ]  # fmt: skip
@@ -102,7 +104,7 @@ class MacArray(Elaboratable):
         word, offset = divmod(o * engine.lanes_in, size)
         m.d.comb += [
             lane.block_bytes.eq(self.weight_data[8 * offset : 8 * (offset + engine.lanes_in)]),
-            lane.block_load.eq(self.weight_is_block & (self.weight_index == word)),
+            lane.controls["block_load"].eq(self.weight_is_block & (self.weight_index == word)),
         ]
         for j in range(engine.taps):
             word, offset = divmod(j * engine.lanes_out + o, size)

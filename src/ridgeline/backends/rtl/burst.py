@@ -16,7 +16,8 @@ def burst_beats(engine: Engine) -> int:
 
 
 class BurstCutter(Elaboratable):
-    """One burst a cycle. Addresses are bus words; `word` is an on-chip address that grows by `word_step` a beat; `tag` goes along."""
+    """One burst a cycle, a run every other cycle. Addresses are bus words;
+    `word` is an on-chip address that grows by `word_step` a beat; `tag` goes along."""
 
     def __init__(self, engine: Engine, *, word_bits: int, word_step: int, tag: object):
         self.engine = engine
@@ -53,7 +54,7 @@ class BurstCutter(Elaboratable):
         accept = Signal()
         m.d.comb += [
             move.eq(waiting & (~self.valid | (self.ready & self.last))),
-            self.run_ready.eq(~waiting | move),
+            self.run_ready.eq(~waiting),
             accept.eq(self.run_valid & self.run_ready),
             self.idle.eq(~waiting & ~self.valid),
         ]

@@ -35,6 +35,8 @@ OPERANDS = StructLayout({"zero_a": signed(8), "zero_b": signed(8), "tap_mask": 8
 
 
 class Issue(Elaboratable):
+    """First what happens in a cycle is decided from a few bits (`_sequence`); a cycle later the wide registers follow (`_addresses`)."""
+
     def __init__(self, engine: Engine):
         self.engine = engine
         self.queue = Queue(COMPUTE, depth=QUEUE_DEPTH)
@@ -43,18 +45,23 @@ class Issue(Elaboratable):
         self.block_ready = Signal()
         self.block_taken = Signal()
         self.tag = Signal(TAG)
-        self.operands = Signal(OPERANDS, reset_less=True)
+        self.operands = Signal(OPERANDS)
         self.base = Signal(log2(engine.activation_bytes), reset_less=True)
         self.offset = Signal(signed(OFFSET_BITS), reset_less=True)
         self.row = Signal(signed(ROW_BITS), reset_less=True)
-        self.rows = Signal(16, reset_less=True)
-        self.row_bytes = Signal(24, reset_less=True)
-        self.fill = Signal(8, reset_less=True)
+        self.rows = Signal(16)
+        self.row_bytes = Signal(24)
+        self.fill = Signal(8)
         self.started = Signal()  # a COMPUTE's first read
         self.stopped = Signal()  # its last read
         self.idle = Signal()
-        self.recent_starts = Signal(RUN_MINIMUM - 1)
-        self.recent_reads = Signal(RUN_MINIMUM - 1)
+        # Of the run at work.
+        self.group_first = Signal(reset_less=True)
+        self.group_last = Signal(reset_less=True)
+        self.needs_block = Signal(reset_less=True)
+        self.adds = Signal(reset_less=True)
+        self.flags = Signal(_FLAGS, reset_less=True)
+        self.half = Signal()
         self.needs_half = Signal(init=1)
 
     def elaborate(self, platform: object) -> Module:
@@ -69,97 +76,111 @@ class Issue(Elaboratable):
             runs.item_valid.eq(self.queue.valid),
             self.queue.pop.eq(runs.item_pop),
         ]
-        self._reads(m, runs)
+        command = self._sequence(m, runs)
+        self._addresses(m, runs, command)
         return m
 
-    def _reads(self, m: Module, runs: Runs) -> None:
-        """The pixels of a run, row by row."""
+    def _sequence(self, m: Module, runs: Runs) -> Signal:
+        """One read a cycle, row by row, when the run may begin. Returns what the address registers do in the next cycle."""
         item = self.queue.out
         active = Signal()
         first_read = Signal(reset_less=True)
         issue = Signal()
-        group_first = Signal(reset_less=True)
-        group_last = Signal(reset_less=True)
+        take = Signal()
+        run_done = Signal()
+        x = Countdown(12, "x")
+        y = Countdown(12, "y")
+        columns = Signal(12, reset_less=True)
+        m.d.comb += [
+            issue.eq(active & (~first_read | self._permitted(m, issue, first_read))),
+            run_done.eq(issue & x.last & y.last),
+            take.eq(runs.valid & ~runs.take & (~active | run_done)),
+            self.block_taken.eq(issue & first_read & self.needs_block),
+            self.started.eq(issue & first_read & self.group_first),
+            self.stopped.eq(run_done & self.group_last),
+            self.idle.eq(~active & ~runs.valid & self.queue.empty),
+        ]
+        with m.If(issue):
+            m.d.sync += [first_read.eq(0), *x.step()]
+            with m.If(x.last):
+                m.d.sync += [*x.load(columns), *y.step()]
+        with m.If(run_done):
+            m.d.sync += active.eq(0)
+        with m.If(take):
+            m.d.sync += [
+                active.eq(1), first_read.eq(1), self.group_first.eq(runs.first), self.group_last.eq(runs.last),
+                *x.load(item.x_count), *y.load(item.y_count), columns.eq(item.x_count),
+                self.needs_block.eq(((item.mode == Mode.MATRIX) | (item.mode == Mode.DEPTHWISE)) & (runs.first | ~item.hold)),
+                self.adds.eq(~item.hold & ~item.in_place & ~(item.first & runs.first)),
+                *(self.flags[name].eq(item[name]) for name in _FLAGS.members),
+            ]  # fmt: skip
+        self._tokens(m)
+        command = Signal(_COMMAND)
+        m.d.sync += [
+            runs.take.eq(take), command.issue.eq(issue), command.first_read.eq(first_read), command.group_first.eq(self.group_first),
+            command.row_done.eq(x.last), command.swap.eq(self.block_taken), command.half.eq(self.half),
+            command.handover.eq(self.stopped & self.flags.last), command.release.eq(self.stopped & self.flags.activation_release),
+        ]  # fmt: skip
+        return command
+
+    def _permitted(self, m: Module, issue: Signal, first_read: Signal) -> Value:
+        """Whether a run's first read may issue."""
+        recent_starts = Signal(RUN_MINIMUM - 1)
+        recent_reads = Signal(RUN_MINIMUM - 1)
+        m.d.sync += [
+            recent_starts.eq(recent_starts << 1 | (issue & first_read)),
+            recent_reads.eq(recent_reads << 1 | issue),
+        ]
+        tokens = (~self.flags.activation_wait | self.activation_tokens.available) & (~self.needs_half | self.half_tokens.available)
+        spaced = ~(self.adds & (recent_starts.any() | (self.group_first & recent_reads.any())))
+        return (~self.needs_block | self.block_ready) & spaced & (~self.group_first | tokens)
+
+    def _tokens(self, m: Module) -> None:
+        with m.If(self.started):
+            m.d.comb += [self.activation_tokens.take.eq(self.flags.activation_wait), self.half_tokens.take.eq(self.needs_half)]
+            m.d.sync += self.needs_half.eq(0)
+        with m.If(self.stopped & self.flags.last):
+            m.d.sync += [self.needs_half.eq(1), self.half.eq(~self.half)]
+
+    def _addresses(self, m: Module, runs: Runs, command: Any) -> None:
+        """The read that was issued in the cycle before: where, and what becomes of it."""
+        item = self.queue.out
         config = Signal(COMPUTE, reset_less=True)
         origin = Signal(signed(OFFSET_BITS), reset_less=True)
         skip = Signal(4, reset_less=True)
-        emitted = Signal()
-        x, y = Countdown(12, "x"), Countdown(12, "y")
-        run_done = Signal()
-        needs_block = Signal(reset_less=True)
-        adds = Signal(reset_less=True)
-        m.d.comb += [
-            issue.eq(active & (~first_read | self._permitted(m, config, needs_block, adds, group_first))),
-            run_done.eq(issue & x.last & y.last),
-            runs.take.eq(runs.valid & (~active | run_done)),
-            emitted.eq((config.mode == Mode.MATRIX) | (skip == 0)),
-            self.block_taken.eq(issue & first_read & needs_block),
-            self.started.eq(issue & first_read & group_first),
-            self.stopped.eq(run_done & group_last),
-            self.idle.eq(~active & ~runs.valid & self.queue.empty),
-        ]
-        self._history(m, issue, first_read)
-        self._tag(m, config, issue, first_read, group_first, emitted, needs_block)
-        with m.If(issue):
-            m.d.sync += [first_read.eq(0), *x.step(), self.offset.eq(self.offset + config.x_byte)]
-            m.d.sync += skip.eq(Mux(skip == 0, config.emit_stride - 1, skip - 1))
-            with m.If(x.last):
-                m.d.sync += [*x.load(config.x_count), *y.step(), self.offset.eq(origin), skip.eq(config.emit_from)]
+        with m.If(command.issue):
+            m.d.sync += [self.offset.eq(self.offset + config.x_byte), skip.eq(Mux(skip == 0, config.emit_stride - 1, skip - 1))]
+            with m.If(command.row_done):
+                m.d.sync += [self.offset.eq(origin), skip.eq(config.emit_from)]
                 m.d.sync += [self.row.eq(self.row + config.y_row), self.base.eq(self.base + config.y_address)]
-            with m.If(run_done):
-                m.d.sync += active.eq(0)
         with m.If(runs.take):
             m.d.sync += [
-                active.eq(1), first_read.eq(1), group_first.eq(runs.first), group_last.eq(runs.last),
-                self.offset.eq(runs.offset), origin.eq(runs.offset), self.row.eq(runs.row), self.base.eq(runs.base),
-                *x.load(item.x_count), *y.load(item.y_count), skip.eq(item.emit_from),
-                needs_block.eq(((item.mode == Mode.MATRIX) | (item.mode == Mode.DEPTHWISE)) & (runs.first | ~item.hold)),
-                adds.eq(~item.hold & ~item.in_place & ~(item.first & runs.first)),
+                self.offset.eq(runs.offset), origin.eq(runs.offset), self.row.eq(runs.row), self.base.eq(runs.base), skip.eq(item.emit_from),
                 Value.cast(config).eq(Value.cast(item)),
             ]  # fmt: skip
-        m.d.comb += [self.rows.eq(config.rows), self.row_bytes.eq(config.row_bytes), self.fill.eq(config.fill)]
+        overwrite = config.hold | (config.first & command.group_first)
         m.d.comb += [
+            self.rows.eq(config.rows), self.row_bytes.eq(config.row_bytes), self.fill.eq(config.fill),
             self.operands.zero_a.eq(config.zero_a), self.operands.zero_b.eq(config.zero_b), self.operands.tap_mask.eq(config.tap_mask),
-        ]  # fmt: skip
-
-    def _history(self, m: Module, issue: Signal, first_read: Signal) -> None:
-        m.d.sync += [
-            self.recent_starts.eq(self.recent_starts << 1 | (issue & first_read)),
-            self.recent_reads.eq(self.recent_reads << 1 | issue),
-        ]
-
-    def _permitted(self, m: Module, config: Any, needs_block: Signal, adds: Signal, group_first: Signal) -> Value:
-        """Whether a run's first read may issue."""
-        tokens = (~config.activation_wait | self.activation_tokens.available) & (~self.needs_half | self.half_tokens.available)
-        spaced = ~(adds & (self.recent_starts.any() | (group_first & self.recent_reads.any())))
-        return (~needs_block | self.block_ready) & spaced & (~group_first | tokens)
-
-    def _tag(
-        self, m: Module, config: Any, issue: Signal, first_read: Signal, group_first: Signal, emitted: Signal, needs_block: Signal
-    ) -> None:
-        half = Signal()
-        with m.If(self.started):
-            m.d.comb += [self.activation_tokens.take.eq(config.activation_wait), self.half_tokens.take.eq(self.needs_half)]
-            m.d.sync += self.needs_half.eq(0)
-        with m.If(self.stopped & config.last):
-            m.d.sync += [self.needs_half.eq(1), half.eq(~half)]
-        overwrite = config.hold | (config.first & group_first)
-        m.d.comb += [
-            self.tag.valid.eq(issue),
-            self.tag.swap.eq(issue & first_read & needs_block),
-            self.tag.reset.eq(first_read & (group_first | ~config.hold)),
-            self.tag.emit.eq(issue & emitted),
+            self.tag.valid.eq(command.issue),
+            self.tag.swap.eq(command.swap),
+            self.tag.reset.eq(command.first_read & (command.group_first | ~config.hold)),
+            self.tag.emit.eq(command.issue & ((config.mode == Mode.MATRIX) | (skip == 0))),
             self.tag.overwrite.eq(overwrite),
             self.tag.in_place.eq(config.in_place & ~overwrite),
             self.tag.mode.eq(config.mode),
-            self.tag.half.eq(half),
-            self.tag.handover.eq(self.stopped & config.last),
-            self.tag.release.eq(self.stopped & config.activation_release),
-        ]
+            self.tag.half.eq(command.half),
+            self.tag.handover.eq(command.handover),
+            self.tag.release.eq(command.release),
+        ]  # fmt: skip
+
+
+_FLAGS = StructLayout({"last": 1, "activation_wait": 1, "activation_release": 1})
+_COMMAND = StructLayout({"issue": 1, "first_read": 1, "group_first": 1, "row_done": 1, "swap": 1, "half": 1, "handover": 1, "release": 1})
 
 
 class Runs(Elaboratable):
-    """The runs of a COMPUTE: where each starts. One a cycle."""
+    """The runs of a COMPUTE: where each starts. What it shows is valid in the cycle of `take` too, and moves on after it."""
 
     def __init__(self, engine: Engine):
         self.engine = engine

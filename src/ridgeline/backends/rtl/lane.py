@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ridgeline.backends.rtl.hdl import ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal, Value, signed
+from ridgeline.backends.rtl.memory import local_register
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.hardware.engine.timing import LEVELS_A_STAGE, log2, tree_stages
 
@@ -10,49 +11,48 @@ MASK_BITS = 8  # taps that MAXIMUM can choose from
 LOWEST = -128
 
 
+# One-bit controls; what a name ends with tells the stage that it is for.
+CONTROLS = (
+    "valid_masked", "swap_window", "depthwise_window", "product_window", "block_load", "maximum_tree", "emit_value", "in_place_value",
+    "overwrite_memory", "half_memory", "maximum_write",
+)  # fmt: skip
+
+
 class LanePorts:
-    """Control signals come in the cycle in which they are needed; what follows the name's underscore tells the stage."""
+    """All controls, and tap_load, come a cycle early: each lane has its own registers of them."""
 
     inputs = (
-        "clk", "valid_masked", "newest", "swap_window", "depthwise_window", "product_window", "zero_a", "zero_b", "tap_mask", "vector",
-        "block_bytes", "block_load", "tap_bytes", "tap_load", "maximum_tree", "maximum_value", "emit_value", "in_place_value", "overwrite_memory",
-        "half_memory", "accumulator_0", "accumulator_1",
+        "clk", *CONTROLS, "tap_load", "newest", "vector", "zero_a", "zero_b", "tap_mask", "block_bytes", "tap_bytes", "accumulator_0",
+        "accumulator_1",
     )  # fmt: skip
     outputs = ("total",)
 
     def __init__(self, engine: Engine):
         self.engine = engine
         self.clk = Signal()
-        self.valid_masked = Signal()  # `newest` enters the window
-        self.newest = Signal(8)
-        self.vector = Signal(8 * engine.lanes_in)  # at the window's stage
-        self.swap_window = Signal()
-        self.depthwise_window = Signal()
-        self.product_window = Signal()
+        self.controls = {name: Signal(name=name) for name in CONTROLS}
+        self.tap_load = Signal(engine.taps)
+        self.newest = Signal(8)  # enters the window where it is valid
+        self.vector = Signal(8 * engine.lanes_in)  # at the window's stage, like the next three
         self.zero_a = Signal(signed(8))
         self.zero_b = Signal(signed(8))
         self.tap_mask = Signal(MASK_BITS)
         self.block_bytes = Signal(8 * engine.lanes_in)
-        self.block_load = Signal()
         self.tap_bytes = Signal(8 * engine.taps)
-        self.tap_load = Signal(engine.taps)
-        self.maximum_tree = Signal()  # one cycle before the value
-        self.maximum_value = Signal()
-        self.emit_value = Signal()
-        self.in_place_value = Signal()
-        self.overwrite_memory = Signal()  # one cycle before the value, when the memory gives the accumulator
-        self.half_memory = Signal()
-        self.accumulator_0 = Signal(32)
+        self.accumulator_0 = Signal(32)  # of the two memories, one cycle before the value
         self.accumulator_1 = Signal(32)
-        self.total = Signal(signed(32), reset_less=True)
+        self.total = Signal(signed(32))  # one cycle after the value
+
+    def port(self, name: str) -> Signal:
+        return self.controls[name] if name in self.controls else getattr(self, name)
 
     def ports(self) -> list[Signal]:
-        return [getattr(self, name) for name in (*self.inputs, *self.outputs)]
+        return [self.port(name) for name in (*self.inputs, *self.outputs)]
 
     def instance(self) -> Instance:
         """Of the module that is made from this description, driven by this object's signals."""
-        driven = {f"i_{name}": getattr(self, name) for name in self.inputs}
-        return Instance("ridgeline_lane", **driven, **{f"o_{name}": getattr(self, name) for name in self.outputs})
+        driven = {f"i_{name}": self.port(name) for name in self.inputs}
+        return Instance("ridgeline_lane", **driven, **{f"o_{name}": self.port(name) for name in self.outputs})
 
 
 class Lane(Elaboratable, LanePorts):
@@ -60,36 +60,39 @@ class Lane(Elaboratable, LanePorts):
         m = Module()
         m.domains.sync = domain = ClockDomain(reset_less=True)
         m.d.comb += domain.clk.eq(self.clk)
+        self.own = {name: local_register(m, name, signal) for name, signal in (*self.controls.items(), ("tap_load", self.tap_load))}
         window = self._window(m)
         products = [a * b for a, b in self._operands(m, window, self._shadow(m))]
         total = self._tree(m, _registered(m, products, "product"))
         largest = self._largest(m, window)
         value = Signal(signed(max(18, 16 + log2(self.engine.lanes_in))), reset_less=True)
-        m.d.sync += value.eq(Mux(self.maximum_tree, largest, total))
+        m.d.sync += value.eq(Mux(self.own["maximum_tree"], largest, total))
         self._accumulate(m, value)
         return m
 
     def _window(self, m: Module) -> list[Signal]:
         window = [Signal(signed(8), name=f"window_{j}", reset_less=True) for j in range(max(2, self.engine.taps))]
-        with m.If(self.valid_masked):
+        with m.If(self.own["valid_masked"]):
             m.d.sync += [later.eq(earlier) for later, earlier in zip(window, [self.newest, *window[:-1]], strict=True)]
         return window
 
     def _shadow(self, m: Module) -> list[Signal]:
         """The next block's weights."""
         shadow = [Signal(signed(8), name=f"shadow_{i}", reset_less=True) for i in range(self.engine.lanes_in)]
+        load, tap_load = self.own["block_load"], self.own["tap_load"]
         for i, weight in enumerate(shadow):
             of_block = self.block_bytes[8 * i : 8 * i + 8]
             if i < self.engine.taps:
-                with m.If(self.block_load | self.tap_load[i]):
-                    m.d.sync += weight.eq(Mux(self.tap_load[i], self.tap_bytes[8 * i : 8 * i + 8], of_block))
+                with m.If(load | tap_load[i]):
+                    m.d.sync += weight.eq(Mux(tap_load[i], self.tap_bytes[8 * i : 8 * i + 8], of_block))
             else:
-                with m.If(self.block_load):
+                with m.If(load):
                     m.d.sync += weight.eq(of_block)
         return shadow
 
     def _operands(self, m: Module, window: list[Signal], shadow: list[Signal]) -> list[tuple[Signal, Signal]]:
         """(data, weight) of every multiplier; column 0 is a bit wider and serves the products of two codes too."""
+        swap, depthwise, product = (self.own[f"{name}_window"] for name in ("swap", "depthwise", "product"))
         pairs: list[tuple[Signal, Signal]] = []
         for i, weight in enumerate(shadow):
             data = Signal(signed(8 + (i == 0)), name=f"data_{i}", reset_less=True)
@@ -98,13 +101,13 @@ class Lane(Elaboratable, LanePorts):
             zero = Const(0, signed(8))
             if i == 0:
                 newest, before = window[0] - self.zero_b, window[1] - self.zero_a
-                m.d.sync += data.eq(Mux(self.product_window, newest, Mux(self.depthwise_window, window[0], broadcast)))
-                with m.If(self.swap_window | self.product_window):
-                    m.d.sync += active.eq(Mux(self.product_window, before, weight))
+                m.d.sync += data.eq(Mux(product, newest, Mux(depthwise, window[0], broadcast)))
+                with m.If(swap | product):
+                    m.d.sync += active.eq(Mux(product, before, weight))
             else:
-                tap = Mux(self.depthwise_window, window[i], zero) if i < self.engine.taps else zero
-                m.d.sync += data.eq(Mux(self.product_window | self.depthwise_window, tap, broadcast))
-                with m.If(self.swap_window):
+                tap = Mux(depthwise, window[i], zero) if i < self.engine.taps else zero
+                m.d.sync += data.eq(Mux(product | depthwise, tap, broadcast))
+                with m.If(swap):
                     m.d.sync += active.eq(weight)
             pairs.append((data, active))
         return pairs
@@ -127,18 +130,21 @@ class Lane(Elaboratable, LanePorts):
         return candidates[0]
 
     def _accumulate(self, m: Module, value: Signal) -> None:
-        """total = what was there (nothing, the memory's word or the last total), plus or maximum the value."""
+        """The sum or the larger of what was there (nothing, the memory's word or the last result) and the value. MAXIMUM has 8 bits."""
         remembered = Signal(signed(32), reset_less=True)
-        memory = Mux(self.half_memory, self.accumulator_1, self.accumulator_0)
-        m.d.sync += remembered.eq(Mux(self.overwrite_memory, 0, memory))
         overwrite = Signal(reset_less=True)
-        m.d.sync += overwrite.eq(self.overwrite_memory)
-        before = Signal(signed(32))
-        m.d.comb += before.eq(Mux(self.in_place_value, self.total, remembered))
-        keep = self.maximum_value & ~overwrite & (before[:8].as_signed() > value[:8].as_signed())
-        added = Mux(self.maximum_value & ~overwrite, Mux(keep, before, value), before + value)
-        with m.If(self.emit_value):
-            m.d.sync += self.total.eq(added)
+        memory = Mux(self.own["half_memory"], self.accumulator_1, self.accumulator_0)
+        m.d.sync += [remembered.eq(Mux(self.own["overwrite_memory"], 0, memory)), overwrite.eq(self.own["overwrite_memory"])]
+        total = Signal(signed(32), name="sum", reset_less=True)
+        largest = Signal(signed(8), reset_less=True)
+        before = Mux(self.own["in_place_value"], largest, remembered[:8].as_signed())
+        take = overwrite | (value[:8].as_signed() > before)
+        with m.If(self.own["emit_value"]):
+            m.d.sync += [
+                total.eq(Mux(self.own["in_place_value"], total, remembered) + value),
+                largest.eq(Mux(take, value[:8].as_signed(), before)),
+            ]
+        m.d.comb += self.total.eq(Mux(self.own["maximum_write"], largest, total))
 
 
 def _registered(m: Module, values: list[Value], name: str, bits: int = 0) -> list[Value]:

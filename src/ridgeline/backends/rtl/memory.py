@@ -26,7 +26,19 @@ module ridgeline_{style}_memory #(
     end
 endmodule
 """
-VERILOG = _MODULE.format(style="block", attribute="block") + _MODULE.format(style="small", attribute="distributed")
+_LOCAL = """
+module ridgeline_local_register #(
+    parameter WIDTH = 1
+) (
+    input clk,
+    input [WIDTH-1:0] next,
+    output reg [WIDTH-1:0] value
+);
+    // A copy for each place that uses it, for the sake of the clock: tools must not make one of them all.
+    (* keep = 1 *) always @(posedge clk) value <= next;
+endmodule
+"""
+VERILOG = _LOCAL + _MODULE.format(style="block", attribute="block") + _MODULE.format(style="small", attribute="distributed")
 
 
 class Memory(Elaboratable):
@@ -58,6 +70,15 @@ class Memory(Elaboratable):
             o_read_data=self.read_data,
         )
         return m
+
+
+def local_register(m: Module, name: str, value: Signal) -> Signal:
+    """value, a cycle later, in a register that is not shared with other users of `value`."""
+    register = Signal(len(value), name=f"{name}_local")
+    m.submodules[f"{name}_register"] = Instance(
+        "ridgeline_local_register", p_WIDTH=len(value), i_clk=ClockSignal(), i_next=value, o_value=register
+    )
+    return register
 
 
 class Queue(Elaboratable):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ridgeline.backends.rtl.hdl import Cat, ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal, signed
-from ridgeline.backends.rtl.memory import Memory
+from ridgeline.backends.rtl.memory import Memory, local_register
 from ridgeline.hardware.engine.engine import TABLE_BYTES, TABLES
 
 RECORD_BITS = 55
@@ -24,7 +24,7 @@ class RequantisePorts:
         self.clk = Signal()
         self.accumulator = Signal(signed(32))
         self.record = Signal(64)
-        self.record_load = Signal(2)  # lower and upper four bytes
+        self.record_load = Signal(2)  # lower and upper four bytes, a cycle early
         self.bias_take = Signal()
         self.multiplier_take = Signal()
         self.shift_take = Signal(3)  # two bits of the shift each, the highest first
@@ -71,9 +71,10 @@ class Requantise(Elaboratable, RequantisePorts):
     def _parameters(self, m: Module) -> tuple[Signal, Signal, Signal]:
         """The group's own; the next group's wait in `next_record`."""
         following = Signal(RECORD_BITS, name="next_record", reset_less=True)
-        with m.If(self.record_load[0]):
+        load = local_register(m, "record_load", self.record_load)
+        with m.If(load[0]):
             m.d.sync += following[:32].eq(self.record[:32])
-        with m.If(self.record_load[1]):
+        with m.If(load[1]):
             m.d.sync += following[32:].eq(self.record[32:RECORD_BITS])
         bias = Signal(signed(32), reset_less=True)
         multiplier = Signal(17, reset_less=True)

@@ -36,7 +36,7 @@ class WeightUnit(Elaboratable):
         self.release = Signal()
         self.idle = Signal()
         self.data = Signal(8 * engine.weight_word_bytes, reset_less=True)
-        self.index = Signal(index_bits(engine))
+        self.index = Signal(index_bits(engine))  # what the word is comes a cycle before it
         self.is_block = Signal()
         self.is_taps = Signal()
         self.is_parameters = Signal()
@@ -53,10 +53,10 @@ class WeightUnit(Elaboratable):
         self._buffer(m, stages[-3].address)
         arrived = stages[-1]
         m.d.comb += [
-            self.index.eq(arrived.index),
-            self.is_block.eq(arrived.block),
-            self.is_taps.eq(arrived.taps),
-            self.is_parameters.eq(arrived.parameters),
+            self.index.eq(stages[-2].index),
+            self.is_block.eq(stages[-2].block),
+            self.is_taps.eq(stages[-2].taps),
+            self.is_parameters.eq(stages[-2].parameters),
             self.release.eq(stages[-2].release),
         ]
         with m.If(self.parameters_taken):
@@ -76,52 +76,62 @@ class WeightUnit(Elaboratable):
         index = Signal(index_bits(engine))
         weighted = (item.mode == Mode.MATRIX) | (item.mode == Mode.DEPTHWISE)
         taps = Signal()
-        last_word = Signal()
         m.d.comb += [
             taps.eq(item.mode == Mode.DEPTHWISE),
-            last_word.eq(index == Mux(taps, engine.tap_block_words - 1, engine.block_words - 1)),
             command.address.eq(address),
             command.index.eq(index),
-            command.final.eq(index == engine.parameter_words - 1),
         ]
         blocks = _Blocks(m, item)
+        words = Countdown(index_bits(engine) + 1, "words")
+        block_words = Mux(taps, engine.tap_block_words, engine.block_words)
+        begun = Signal()  # the block or the parameters: it goes on without a wait
         shadow_free = Signal(init=1)
         ready = Signal()
         parameters_free = Signal(init=1)
+        issue = Signal()
         finished = Signal()
         complete = Signal()
         m.d.comb += [
-            complete.eq((command.block | command.taps) & last_word),
+            issue.eq(command.block | command.taps | command.parameters),
+            command.final.eq(words.last),
+            complete.eq((command.block | command.taps) & words.last),
             self.block_ready.eq(ready | complete),
             self.queue.pop.eq(finished),
             command.release.eq(finished & item.weight_release),
         ]
         m.d.sync += ready.eq((ready | complete) & ~self.block_taken)
+        with m.If(issue):
+            m.d.sync += [address.eq(address + 1), index.eq(index + 1), begun.eq(~words.last), *words.step()]
+            with m.If(words.last):
+                m.d.sync += [index.eq(0), *words.load(Mux(blocks.last, engine.parameter_words, block_words))]
         with m.FSM(name="weight") as fsm:
             with m.State("IDLE"), m.If(self.queue.valid & (~item.weight_wait | tokens.available)):
                 m.d.comb += tokens.take.eq(item.weight_wait)
-                m.d.sync += [address.eq(item.weight_address), index.eq(0), *blocks.load()]
+                m.d.sync += [
+                    address.eq(item.weight_address),
+                    *blocks.load(),
+                    *words.load(Mux(weighted, block_words, engine.parameter_words)),
+                ]
                 with m.If(weighted):
                     m.next = "BLOCKS"
                 with m.Elif(item.last):
                     m.next = "PARAMETERS"
                 with m.Else():
                     m.d.comb += finished.eq(1)
-            with m.State("BLOCKS"), m.If((index != 0) | shadow_free):
+            with m.State("BLOCKS"), m.If(begun | shadow_free):
                 m.d.comb += [command.block.eq(~taps), command.taps.eq(taps)]
-                m.d.sync += [address.eq(address + 1), index.eq(index + 1), shadow_free.eq(0)]
-                with m.If(last_word):
-                    m.d.sync += index.eq(0)
+                m.d.sync += shadow_free.eq(0)
+                with m.If(words.last):
                     blocks.step()
                     with m.If(blocks.last & item.last):
                         m.next = "PARAMETERS"
                     with m.Elif(blocks.last):
                         m.d.comb += finished.eq(1)
                         m.next = "IDLE"
-            with m.State("PARAMETERS"), m.If((index != 0) | parameters_free):
+            with m.State("PARAMETERS"), m.If(begun | parameters_free):
                 m.d.comb += command.parameters.eq(1)
-                m.d.sync += [address.eq(address + 1), index.eq(index + 1), parameters_free.eq(0)]
-                with m.If(index == engine.parameter_words - 1):
+                m.d.sync += parameters_free.eq(0)
+                with m.If(words.last):
                     m.d.comb += finished.eq(1)
                     m.next = "IDLE"
         with m.If(self.block_taken):

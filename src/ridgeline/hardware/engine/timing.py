@@ -7,9 +7,10 @@ stalls, so that every unit lasts as long as its front issues, and the rest is la
 x_count reads issues one a cycle. The next run's first read follows the last one's without a gap, unless one of these holds it back:
 (a) its weight block: see below; (b) it adds to accumulators in memory (neither the run overwrites, nor `hold`, nor `in_place`): then it issues
 at least `RUN_MINIMUM` cycles after the previous run's first read, and the first run of a COMPUTE without `first` at least `RUN_MINIMUM` cycles
-after the last read before it; (c) the first run of a COMPUTE waits for its tokens. The next COMPUTE's first run issues at the earliest in the
-cycle after the last read, and `MAC_GAP` cycles after the last run's first read: only COMPUTEs whose last run is shorter than that
-see a gap. Once its last read is issued, `accumulate_latency` cycles pass before the drain unit may start.
+after the last read before it; (c) the first run of a COMPUTE waits for its tokens; (d) `RUN_PERIOD` cycles pass at least between the cycles in
+which runs come to the front, where a run waits for (a), (b) and (c): it comes there in the cycle after the last read of the one before. The
+next COMPUTE's first run comes there `MAC_GAP` cycles after this one's last run at the earliest: only a COMPUTE whose last run lasts less sees
+a gap. Once its last read is issued, `accumulate_latency` cycles pass before the drain unit may start.
 
 *Weight unit.* A block of W words is read at one word a cycle. The first word of block i + 1 is issued at the earliest in the cycle after run i (the
 one that uses block i) issued its first read; run i + 1 issues its first read at the earliest in the cycle of its block's last word. So runs
@@ -37,9 +38,12 @@ FETCH_BURSTS = 4
 OUTSTANDING_WRITES = 16  # bursts
 WRITE_QUEUE = 16  # beats between the output buffer and the port
 
+CUT_PERIOD = 2  # cycles from a row of a LOAD, or a run of a STORE, to the next one
+
 RUN_MINIMUM = 4  # cycles from an accumulator's read to the next
 MAC_START = 2
-MAC_GAP = 4
+RUN_PERIOD = 2  # cycles from a run's first read to the next one's, at least
+MAC_GAP = 3
 WEIGHT_GAP = 2
 PARAMETER_FREE = 1
 DRAIN_START = 2
@@ -47,7 +51,8 @@ DRAIN_GAP = 2
 DRAIN_MINIMUM = 14
 DRAIN_LATENCY = 14
 
-ADDRESS_STAGES = 3  # from issue to the address at the activation buffer's memories
+SEQUENCE_STAGES = 1  # from issue to the calculation of its address
+ADDRESS_STAGES = 3  # from there to the address at the activation buffer's memories
 READ_STAGES = 2  # the memory and the register after it
 LEVELS_A_STAGE = 2  # of multiplexers or adders between two registers
 
@@ -82,7 +87,7 @@ def tree_stages(engine: Engine) -> int:
 
 def window_stage(engine: Engine) -> int:
     """Cycles from issue to the window; the weights are swapped at its end."""
-    return ADDRESS_STAGES + READ_STAGES + rotate_stages(engine) + 2
+    return SEQUENCE_STAGES + ADDRESS_STAGES + READ_STAGES + rotate_stages(engine) + 2
 
 
 def value_stage(engine: Engine) -> int:

@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.mapping.cases import codes_for, differences, random_engine, random_tilings
 
+from ridgeline.algorithm.graph import Graph, Node, Port, Quantisation, Requantise, Tensor
+from ridgeline.algorithm.operators import Conv, MaxPool, Operator
 from ridgeline.errors import DoesNotFitError
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping.lower import lower
@@ -100,3 +102,59 @@ def test_tile_that_does_not_fit() -> None:
     )
     with pytest.raises(DoesNotFitError, match=f"^{message}but the engine has 32; use smaller tiles$"):
         lower(graph, engine, {name: Tiling(y=height, x=width, m=4, group_y=height, group_x=width)})
+
+
+def _one_node(operator: Operator, shape: tuple[int, int, int], output: tuple[int, int, int], weight: np.ndarray | None = None) -> Graph:
+    """An integer graph of one node with one input, with a stage that keeps codes apart."""
+    quantisation = Quantisation(scale=1.0, zero_point=3)
+    tensors = {name: Tensor(name=name, shape=size, quantisation=quantisation) for name, size in (("in", shape), ("out", output))}
+    channels = output[0]
+    stage = Requantise(
+        bias=np.arange(channels, dtype=np.int32),
+        multiplier=np.full((channels, 1, 1), 70_000, np.int32),
+        shift=np.full((channels, 1, 1), 23, np.int32),
+        zero_point=-5,
+        low=-128,
+        high=127,
+    )
+    node = Node(name="node", operator=operator, inputs=("in",), output="out", weight=weight, stage=stage)
+    ports = {
+        name: Port(name=name, shape=size, tensor=name, split=size, permutation=(0, 1, 2)) for name, size in (("in", shape), ("out", output))
+    }
+    return Graph(name="one", inputs=(ports["in"],), outputs=(ports["out"],), nodes=(node,), tensors=tensors)
+
+
+def test_rows_longer_than_a_load() -> None:
+    """A sequence whose row is more bus words than one LOAD or COMPUTE takes."""
+    length, rng = 40_000, np.random.default_rng(0)
+    engine = Engine(
+        lanes_out=8, lanes_in=8, bus_bytes=4, activation_bytes=1 << 20, weight_bytes=1 << 12, output_bytes=1 << 20, accumulator_depth=4096
+    )
+    weight = rng.integers(-127, 128, (16, 8, 1, 3), dtype=np.int8)
+    graph = _one_node(Conv(pads=(0, 1, 0, 1)), (8, 1, length), (16, 1, length), weight)
+    program = lower(graph, engine, {"node": Tiling(y=1, x=length, m=16, group_y=1, group_x=4095)})
+    program.verify()
+    assert any(item.beats == (1 << 16) - 1 for item in program.instructions if isinstance(item, Load))
+    assert differences(program, graph, codes_for(rng, graph)) == []
+
+
+def test_pool_as_tall_as_wide_groups_allow() -> None:
+    rng = np.random.default_rng(1)
+    engine = Engine(
+        lanes_out=8, lanes_in=8, bus_bytes=16, activation_bytes=1 << 20, weight_bytes=1 << 12, output_bytes=1 << 20, accumulator_depth=4096
+    )
+    graph = _one_node(MaxPool(kernel=(2, 3), strides=(1, 2), pads=(1, 0, 0, 1)), (3, 5000, 2), (3, 5000, 1))
+    program = lower(graph, engine)
+    program.verify()
+    assert differences(program, graph, codes_for(rng, graph)) == []
+
+
+def test_product_needs_two_taps() -> None:
+    graph = random_layer_graph(np.random.default_rng(2), "mul")
+    engine = Engine(
+        lanes_out=4, lanes_in=4, taps=1, bus_bytes=4, activation_bytes=1 << 14, weight_bytes=1024, output_bytes=1024, accumulator_depth=32
+    )
+    with pytest.raises(
+        DoesNotFitError, match=r": a product of two tensors needs 2 taps but the engine has 1; use an engine with more taps$"
+    ):
+        lower(graph, engine)

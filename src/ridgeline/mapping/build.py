@@ -107,7 +107,7 @@ class _Builder:
         """One tile of pixels by one tile of output channels; group by group, each stored as soon as it is complete."""
         ops: list[Op] = []
         for group in self._groups(pixels):
-            vectors = max(1, self.plan.engine.output_bytes // self.plan.engine.lanes_out // 2)
+            vectors = min(max(1, self.plan.engine.output_bytes // self.plan.engine.lanes_out // 2), BEATS_LIMIT)
             for first, count in _even_cuts(blocks, max(1, vectors // group.pixels)):
                 output = Block(vectors=group.pixels * count)
                 for block in range(first, first + count):
@@ -137,7 +137,7 @@ class _Builder:
         op = ComputeOp(fields=fields, activation=activation, weight=weight, weight_offset=weight_offset)
         if output is not None:
             op.output, op.output_offset, pitch = output
-            fields.update(output_row=group.pixels.columns * pitch, output_pixel=pitch)
+            fields.update(output_row=group.pixels.columns * pitch if group.pixels.rows > 1 else 0, output_pixel=pitch)
             if self.part.table is not None:
                 fields.update(use_table=1, table=self.source.slot)
         return op
@@ -189,19 +189,20 @@ class _Builder:
         bus, beats = self.plan.engine.bus_bytes, shape.beats[operand]
         start = tensor.address + shape.column * tensor.pixel_bytes - shape.skip[operand]
         stores = self.plan.row_stores.get(tensor.name)
-        whole = beats * bus == tensor.row_bytes
+        whole = beats * bus == tensor.row_bytes and beats <= BEATS_LIMIT
         most = max(1, BEATS_LIMIT // beats) if whole else shape.rows
         for first, count in cuts(shape.rows, most):
             row = shape.row + first
-            yield Run(
-                dram_address=start + row * tensor.row_bytes,
-                dram_pitch=0 if whole else tensor.row_bytes,
-                offset=shape.offset[operand] + first * beats,
-                pitch=0 if whole else beats,
-                rows=1 if whole else count,
-                beats=beats * count if whole else beats,
-                after=NEVER if stores is None else int(stores[row : row + count].max()),
-            )
+            for word, words in [(0, beats * count)] if whole else cuts(beats, BEATS_LIMIT):
+                yield Run(
+                    dram_address=start + row * tensor.row_bytes + word * bus,
+                    dram_pitch=0 if whole else tensor.row_bytes,
+                    offset=shape.offset[operand] + first * beats + word,
+                    pitch=0 if whole else beats,
+                    rows=1 if whole else count,
+                    beats=words,
+                    after=NEVER if stores is None else int(stores[row : row + count].max()),
+                )
 
     def _store(self, output: Block, group: Rectangle, blocks: tuple[int, int]) -> StoreOp:
         """The block's vectors, as few runs as the layout allows."""

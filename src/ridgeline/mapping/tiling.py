@@ -89,6 +89,7 @@ def check(tiling: Tiling, work: Work, engine: Engine, where: str = "a layer") ->
         ("weight_bytes", needed.weight_words * word, engine.weight_words * word),
         ("output_bytes", needed.output_vectors * engine.lanes_out, engine.output_bytes),
         ("accumulator_depth", needed.accumulators, engine.accumulator_depth),
+        ("a COMPUTE's y_count", tiling.group_y, COUNT_LIMIT),
         ("a COMPUTE's x_count", _x_count(tiling, work), COUNT_LIMIT),
         ("a COMPUTE's chunk_count", work.chunks, CHUNK_LIMIT),
     ):
@@ -105,7 +106,7 @@ def legal(tiling: Tiling, work: Work, engine: Engine) -> bool:
         and needed.weight_words <= engine.weight_words
         and needed.output_vectors <= engine.output_bytes // engine.lanes_out
         and needed.accumulators <= engine.accumulator_depth
-        and _x_count(tiling, work) <= COUNT_LIMIT
+        and max(tiling.group_y, _x_count(tiling, work)) <= COUNT_LIMIT
         and work.chunks <= CHUNK_LIMIT
     )
 

@@ -101,7 +101,7 @@ def _affine_into_conv(graph: Graph, producer: Node, node: Node) -> Node | None:
 
 
 def _affine_before_conv(graph: Graph, producer: Node, node: Node) -> Node | None:
-    """a * x + b before a convolution (an image's scaling to [0, 1], a normalisation by channel): its padding must stay zero, so b only where it has none."""
+    """a * x + b before a convolution, as in scaling an image to [0, 1]. The convolution pads with zeros, so b only where it does not pad."""
     operator = node.operator
     if not isinstance(operator, Conv) or node.weight is None or node.stage or graph.tensors[producer.output].quantisation is not None:
         return None

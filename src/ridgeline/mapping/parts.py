@@ -377,7 +377,9 @@ def _add(context: _Context) -> tuple[Part, ...]:
 def _mul(context: _Context) -> tuple[Part, ...]:
     channels = context.output_shape[0]
     if context.engine.taps < 2:
-        raise DoesNotFitError(f"node '{context.node.name}': a product of two tensors needs 2 taps but the engine has 1; use an engine with more taps")
+        raise DoesNotFitError(
+            f"node '{context.node.name}': a product of two tensors needs 2 taps but the engine has 1; use an engine with more taps"
+        )
     work = replace(_work(context, channels, _pair_window(context), (0, 1)), mode=Mode.PRODUCT, pattern=Pattern.PRODUCT)
     starts = np.repeat((np.arange(work.blocks) * context.engine.lanes_out)[:, None], 2, axis=1)
     return (_part(context, work, starts=starts, zero_points=(context.zero_point(0), context.zero_point(1))),)

@@ -220,6 +220,12 @@ CASES: dict[str, bytes] = {
     ),
     "lseq": draft("c=Conv(x,w) t=Transpose<perm=[0,2,1]>(c) y=MatMul(t,v)", x="float[batch,3,9]", w=(5, 3, 3), v=(5, 6)),
     "squeeze": draft("c=Conv(x,w) g=GlobalAveragePool(c) s=Squeeze(g,a) y=Gemm(s,v)", w=(4, 4, 3, 3), a=i(2, 3), v=(4, 3)),
+    "softmax_both_ends": draft("a=Softmax(x) c=Conv(a,w) y=Softmax(c)", w=(3, 4, 3, 3)),
+    "two_ends": draft("c=Conv(x,w) y=Softmax(c) z=Relu(c)", outputs="y;z", w=(3, 4, 3, 3)),
+    "one_value_twice": draft("a=Conv(x,w) y=Identity(a) z=Identity(a)", outputs="y;z", w=(3, 4, 3, 3)),
+    "input_unread": draft("y=Conv(x,w)", x="float[batch,4,3,3] x, float[batch,2] q", w=(3, 4, 3, 3)),
+    "input_out": draft("y=Identity(x) z=Conv(x,w)", outputs="y;z", w=(3, 4, 3, 3)),
+    "int8_in": draft("d=DequantizeLinear(x,s,z) y=Conv(d,w)", x="int8[batch,4,6,6]", s=np.float32(0.1), z=np.int8(3), w=(3, 4, 3, 3)),
 }
 
 
@@ -259,6 +265,9 @@ NODES = {
 }
 
 HOSTED = {
+    "softmax_both_ends": ["softmax0 (Softmax)", "softmax2 (Softmax)"],
+    "two_ends": ["softmax1 (Softmax)"],
+    "int8_in": ["dequantizelinear0 (DequantizeLinear)"],
     "resize_lin_end": ["resize1 (Resize)"],
     "resize_lin_sizes_start": ["resize0 (Resize)"],
     "softmax": ["softmax1 (Softmax)"],

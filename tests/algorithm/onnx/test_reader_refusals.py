@@ -53,6 +53,11 @@ CONV = draft("y=Conv(x,w)", w=(3, 4, 3, 3))
         (draft("y=MaxPool<kernel_shape=[2,2]>(x)", x="float[batch,2,3,4,5]"), None),
         (draft("c=Conv(x,w) y=Concat<axis=2>(c,c)", w=(3, 4, 3, 3)), "concat1 (Concat): it joins along axis 2"),
         (draft("y,i=MaxPool<kernel_shape=[2,2]>(x)", outputs="y;int64[b,4,5,5] i"), "maxpool0 (MaxPool): it gives the indices of its maxima"),
+        (draft("c=Conv(x,w) y=Div(c,k)", w=(3, 4, 3, 3), k=np.float32(0)), "div1 (Div): its constant is 0; repair the file's constants"),
+        (draft("y=Conv(x,w) z=Relu(k)", w=(3, 4, 3, 3), k=(3,), outputs="y;z"), "output 'z' is not computed from an input"),
+        (draft("y=ReduceMean(x,a)", a=np.array([0, 1])), "reducemean0 (ReduceMean): it takes the mean over the batch"),
+        (draft("c=Conv(x,w) d=Cast<to=10>(c) e=Cast<to=1>(d) y=Conv(e,w)", w=(4, 4, 3, 3)), "cast1 (Cast): it casts to ONNX's type 10"),
+        (draft("y=Softmax(x)"), "the network has nothing for the engine to run"),
         (draft("y=Cast<to=7>(x) ", outputs="int64[b,4,6,6] y"), "the network has nothing for the engine to run"),
     ],
 )  # fmt: skip

@@ -219,6 +219,11 @@ class _Attempt:
             self.failed[-1] = UnsupportedError("the network has nothing for the engine to run; all of its nodes belong to the host")
             return
         steps = self.source.steps
+        computed = {name for index in _dynamic(self.source) for name in steps[index].outputs}
+        fixed = [name for name in self.source.outputs if name not in computed]
+        if fixed:
+            self.failed[-1] = UnsupportedError(f"output '{fixed[0]}' is not computed from an input; remove it from the network's outputs")
+            return
         producers = {name: index for index in engine for name in steps[index].outputs}
         for name in self.outputs:
             try:

@@ -96,6 +96,8 @@ def binary(low: Lowering, step: Step) -> None:
         return
     if constant.array.ndim > len(value.view):
         raise RefusedError("its constant has more axes than its input", "reshape the constant to a scalar")
+    if (operation == "div" and scalar == 0 and isinstance(second, Constant)) or (np.isinf(scalar) and operation not in ("min", "max")):
+        raise RefusedError(f"its constant is {scalar:g}", "repair the file's constants")
     ordered = (operation, scalar, "x") if isinstance(first, Constant) else (operation, "x", scalar)
     low.put(step.outputs[0], _applied(value, ordered))
 

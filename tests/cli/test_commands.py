@@ -177,3 +177,15 @@ def test_help_imports_nothing_heavy() -> None:
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert "build" in said
     assert not [name for name in ("numpy", "onnx", "onnxruntime", "numba", "amaranth", "msgspec") if f"'{name}'" in said]
+
+
+def test_explore_prints_the_front(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    options = tiny.write(tmp_path)
+    words = ["explore", options.network, "--device", "ulx3s-85f", "--lanes", "4x4"]
+    status, out, err = run(capsys, *words)
+    assert (status, err) == (0, "")
+    assert "network    tiny on ulx3s-85f at 100 MHz\nengine     lanes_out 4, lanes_in 4, " in out
+    assert "\nchosen  cycles  bytes a cycle  lanes out" in out
+    status, out, err = run(capsys, *words, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["pareto"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ from ridgeline import __version__
 from ridgeline.cli import tables
 from ridgeline.cli.messages import Messages
 from ridgeline.errors import CheckFailedError
+
+if TYPE_CHECKING:
+    from ridgeline.flows.options import Options
 
 Command = Callable[..., None]
 PINS = ("taps", "bus_bytes", "activation_bytes", "weight_bytes", "output_bytes", "accumulator_depth")
@@ -43,39 +46,50 @@ def _cap(name: str) -> Callable[[Command], Command]:
     return click.option(f"--max-{name}", type=click.IntRange(min=1), help=f"Use at most so many {kind}.")
 
 
+DESIGN = [
+    click.option("--batch", type=click.IntRange(min=1), help="Extent of a dynamic leading axis.  [default: 1]"),
+    click.option("--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True),
+    click.option("--lanes", help="Pin the array, output x input lanes, such as 16x16."),
+    *(_pin(name) for name in PINS),
+    *(_cap(name) for name in CAPS),
+    click.option("--clock-mhz", type=float, help="Plan at this clock instead of the device's."),
+]
+
+
+def _options(network: str, out: Path, given: dict[str, Any]) -> Options:
+    """What the options of DESIGN ask for, and the rest of `given` as it is."""
+    from ridgeline.flows import options
+
+    pins = {name: given.pop(name) for name in PINS}
+    caps = {name: given.pop(f"max_{name}") for name in CAPS}
+    if (lanes := given.pop("lanes")) is not None:
+        pins["lanes_out"], pins["lanes_in"] = options.lanes(lanes)
+    return options.Options(
+        network=network,
+        out=out,
+        pins={name: value for name, value in pins.items() if value is not None},
+        caps={name: value for name, value in caps.items() if value is not None},
+        **given,
+    )
+
+
 @ridgeline.command()
 @click.argument("network")
 @click.option("--data", type=click.Path(path_type=Path), help="Images to calibrate and verify on: an npz by the inputs' names, or an npy.")
 @click.option("--device", required=True, help="A name that `ridgeline show devices` lists, or a TOML file.")
 @click.option("--out", type=click.Path(path_type=Path), help="Output folder: absent, empty, or made by Ridgeline.  [default: build/NETWORK]")
-@click.option("--batch", type=click.IntRange(min=1), help="Extent of a dynamic leading axis.  [default: 1]")
 @click.option("--images", type=click.IntRange(min=1), help="How many images to simulate.  [default: as many as take seconds]")
-@click.option("--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True)
-@click.option("--lanes", help="Pin the array, output x input lanes, such as 16x16.")
-@_each([_pin(name) for name in PINS])
-@_each([_cap(name) for name in CAPS])
-@click.option("--clock-mhz", type=float, help="Plan at this clock instead of the device's.")
+@_each(DESIGN)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of noise, random stalls, and place and route.")
 @click.option("--stalls", type=click.FloatRange(0, 0.9), default=0.0, help="Share of cycles in which each channel of the memory rests at random.")
 @click.option("--synth/--no-synth", default=False, help="Synthesise with Yosys; on ECP5 place, route and pack a bitstream too.")
 @click.option("--wave", is_flag=True, help="Write a waveform, wave.vcd, of the first image.")
 @click.option("--json", "as_json", is_flag=True, help="Print summary.json instead of a table.")
-def build(network: str, out: Path | None, lanes: str | None, as_json: bool, **given: Any) -> None:
+def build(network: str, out: Path | None, as_json: bool, **given: Any) -> None:
     """Make a verified accelerator for NETWORK: an ONNX file, or a name that `ridgeline show models` lists."""
-    from ridgeline.flows import options
     from ridgeline.flows.build import build as run
 
-    pins = {name: given.pop(name) for name in PINS}
-    caps = {name: given.pop(f"max_{name}") for name in CAPS}
-    if lanes is not None:
-        pins["lanes_out"], pins["lanes_in"] = options.lanes(lanes)
-    asked = options.Options(
-        network=network,
-        out=out or Path("build") / Path(network).stem,
-        pins={name: value for name, value in pins.items() if value is not None},
-        caps={name: value for name, value in caps.items() if value is not None},
-        **given,
-    )
+    asked = _options(network, out or Path("build") / Path(network).stem, given)
     messages = Messages()
     try:
         found = run(asked, messages)
@@ -83,6 +97,23 @@ def build(network: str, out: Path | None, lanes: str | None, as_json: bool, **gi
         messages.clear()
     _print(found.summary, tables.built(found.summary, str(asked.out)), as_json=as_json)
     _require(found.failure)
+
+
+@ridgeline.command()
+@click.argument("network")
+@click.option("--device", required=True, help="A name that `ridgeline show devices` lists, or a TOML file.")
+@_each(DESIGN)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
+def explore(network: str, as_json: bool, **given: Any) -> None:
+    """Show the engines that suit NETWORK best on a device: the chosen one and the Pareto set of cycles and bandwidth. Builds nothing."""
+    from ridgeline.flows.explore import explore as run
+
+    messages = Messages()
+    try:
+        found = run(_options(network, Path(), given), messages)
+    finally:
+        messages.clear()
+    _print(found.summary, tables.explored(found.summary), as_json=as_json)
 
 
 @ridgeline.command()

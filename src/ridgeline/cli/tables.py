@@ -57,6 +57,21 @@ def built(summary: Mapping[str, Any], out: str) -> str:
     return pairs({name: text for name, text in lines.items() if text and not text.startswith(" (")})
 
 
+def explored(summary: Mapping[str, Any]) -> str:
+    """The result of `explore`: the choice, and the Pareto set."""
+    engine, need, seen = summary["engine"], summary["resources"]["predicted"], summary["explored"]
+    names = [name for name in summary["engine"] if name in summary["pareto"][0]]
+    rows = [("*" if row["chosen"] else "", round(row["cycles"]), row["bytes_per_cycle"], *(row[name] for name in names)) for row in summary["pareto"]]
+    chosen = pairs({
+        "network": f"{summary['network']} on {summary['device']} at {summary['clock_mhz']:g} MHz",
+        "engine": ", ".join(f"{name} {value:,}" for name, value in engine.items()),
+        "cycles": f"{summary['cycles']['predicted']:,} predicted",
+        "resources": ", ".join(f"{name} {value:,}" for name, value in need.items()) + " (predicted)",
+        "explored": f"{seen['evaluated']:,} of {seen['legal']:,} legal designs evaluated, the others pruned with proof, in {seen['time_s']:.2f} s",
+    })
+    return chosen + "\n\n" + table(["chosen", "cycles", "bytes a cycle", *(name.replace("_", " ") for name in names)], rows)
+
+
 def verified(summary: Mapping[str, Any]) -> str:
     cycles = summary["cycles"]
     return pairs({

@@ -1,0 +1,51 @@
+"""`ridgeline explore`: the design space of a network on a device, without building anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ridgeline.flows import floats, source
+from ridgeline.flows.choose import choose, explored, read_target, resources
+from ridgeline.flows.data import noise
+from ridgeline.flows.options import Options
+from ridgeline.flows.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from ridgeline.explore.choose import Choice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Explored:
+    choice: Choice
+    summary: Mapping[str, Any]
+
+
+def explore(options: Options, progress: Progress | None = None) -> Explored:
+    """Only the shapes of the network matter here, so it is quantised on noise. Raises RidgelineError."""
+    from ridgeline.algorithm.passes.quantise import quantise
+
+    progress = progress or Silent()
+    device = read_target(options)
+    progress.step("reading the network")
+    network = source.read_model(options.network, batch=options.batch)
+    network = replace(network, graph=replace(network.graph, name=source.network_name(options.network)))
+    data = noise(floats.network_inputs(network), images=1, seed=options.seed)
+    integer = quantise(network.graph, floats.engine_inputs(network, data.arrays))
+    progress.step("exploring")
+    choice = choose(integer, device, options)
+    summary = {
+        "network": network.graph.name,
+        "device": device.name,
+        "clock_mhz": device.clock_mhz,
+        "engine": asdict(choice.engine),
+        "cycles": {"predicted": choice.cycles},
+        "resources": {"predicted": resources(choice)},
+        "explored": explored(choice),
+        "pareto": [
+            {"cycles": point.cycles, "bytes_per_cycle": point.bytes_per_cycle, "chosen": point.chosen, **point.parameters}
+            for point in choice.pareto
+        ],
+    }
+    return Explored(choice=choice, summary=summary)

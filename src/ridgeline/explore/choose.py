@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -148,8 +149,7 @@ def search(graph: Graph, space: Space) -> Search:
     inside = [(corner, need) for corner, need in corners if _within(need, space.limits)]
     if not inside:
         raise _nothing_fits(corners, space)
-    layers = _Layers(graph=graph)
-    jobs = [_Job.of(corner, need, layers.of(corner), space) for corner, need in inside]
+    jobs = _jobs(graph, inside, space)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done = list(pool.map(_Job.run, jobs))
     candidates = [candidate for result in done for candidate in result.candidates]
@@ -187,24 +187,6 @@ def _nothing_fits(corners: Sequence[tuple[Engine, ResourceCount]], space: Space)
     )
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Layers:
-    """The distinct works of the network for given lanes and taps, and how often each occurs."""
-
-    graph: Graph
-    known: dict[tuple[int, int, int], dict[Work, int]] = field(default_factory=dict[tuple[int, int, int], dict[Work, int]])
-
-    def of(self, engine: Engine) -> dict[Work, int]:
-        key = engine.lanes_out, engine.lanes_in, engine.taps
-        if key not in self.known:
-            counts: dict[Work, int] = {}
-            for made in works(self.graph, engine).values():
-                for work in made:
-                    counts[work] = counts.get(work, 0) + 1
-            self.known[key] = counts
-        return self.known[key]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Result:
     candidates: tuple[Candidate, ...]
@@ -213,50 +195,95 @@ class _Result:
     engines: int
 
 
+def _jobs(graph: Graph, inside: Sequence[tuple[Engine, ResourceCount]], space: Space) -> list[_Job]:
+    """One for each choice of lanes and bus; engines that differ in taps share it, because most layers do not use them."""
+    counts: dict[tuple[int, int, int], dict[Work, int]] = {}
+    for engine, _ in inside:
+        key = engine.lanes_out, engine.lanes_in, engine.taps
+        if key not in counts:
+            counts[key] = dict(Counter(work for made in works(graph, engine).values() for work in made))
+    groups: dict[tuple[int, int, int], list[tuple[Engine, ResourceCount]]] = {}
+    for engine, need in inside:
+        groups.setdefault((engine.lanes_out, engine.lanes_in, engine.bus_bytes), []).append((engine, need))
+    return [
+        _Job.of(group, [counts[engine.lanes_out, engine.lanes_in, engine.taps] for engine, _ in group], space) for group in groups.values()
+    ]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Job:
-    """One choice of lanes, taps and bus."""
+    """One choice of lanes and bus, with several numbers of taps."""
 
-    corner: Engine
-    need: ResourceCount
+    corners: tuple[tuple[Engine, ResourceCount], ...]
     layers: Array
+    members: Array  # (corners, layers): how often each occurs
     memory: Any
     space: Space
 
     @classmethod
-    def of(cls, corner: Engine, need: ResourceCount, counts: Mapping[Work, int], space: Space) -> _Job:
-        from ridgeline.mapping.cost import LAYER, layer_record, memory_record
+    def of(cls, corners: Sequence[tuple[Engine, ResourceCount]], counts: Sequence[Mapping[Work, int]], space: Space) -> _Job:
+        from ridgeline.mapping.cost import layer_record, memory_record
 
-        layers = np.concatenate([layer_record(work, corner, count) for work, count in counts.items()] or [np.zeros(0, LAYER)])
-        return cls(corner=corner, need=need, layers=layers, memory=memory_record(space.dram, corner.bus_bytes)[0], space=space)
+        # Layers that do not use the taps have equal records for all of them.
+        known: dict[tuple[Any, ...], int] = {}
+        records: list[Any] = []
+        members = np.zeros((len(corners), sum(map(len, counts))), np.int64)
+        for i, (engine, _) in enumerate(corners):
+            for work, count in counts[i].items():
+                record = layer_record(work, engine)
+                key = record[0].tobytes()
+                if key not in known:
+                    known[key] = len(records)
+                    records.append(record)
+                members[i, known[key]] += count
+        return cls(
+            corners=tuple(corners),
+            layers=np.concatenate(records),
+            members=members[:, : len(records)],
+            memory=memory_record(space.dram, corners[0][0].bus_bytes)[0],
+            space=space,
+        )
 
     def run(self) -> _Result:
         from ridgeline.explore import kernel
 
         sizes = self.space.sizes()
-        total = np.zeros((3, *(len(axis) for axis in sizes)))
-        evaluated = kernel.search_layers(self.layers, self.memory, np.array([axis[0] for axis in sizes]), total)
-        have = self.space.limits
-        front, cell_of = np.full((2, have.bram_18kb + 1), kernel.INFINITE), np.full(have.bram_18kb + 1, -1)
-        base = np.array([self.need.bram_18kb, self.need.lut, self.need.ff])
-        bounds = np.array([have.bram_18kb, have.lut, have.ff])
-        engines, legal_points = kernel.fitting(total, self._axes(sizes), base, bounds, front, cell_of)
-        return _Result(
-            candidates=self._candidates(front, cell_of, sizes), legal=legal_points, evaluated=int(evaluated), engines=int(engines)
-        )
+        total = np.zeros((len(self.corners), 3, *(len(axis) for axis in sizes)))
+        low = np.array([axis[0] for axis in sizes])
+        evaluated = kernel.search_layers(self.layers, self.members, self.memory, low, total)
+        found: list[Candidate] = []
+        engines, legal_points = 0, 0.0
+        for corner, cells in zip(self.corners, total, strict=True):
+            candidates, number, points = self._fitting(corner, cells, sizes)
+            found.extend(candidates)
+            engines, legal_points = engines + number, legal_points + points
+        return _Result(candidates=tuple(found), legal=legal_points, evaluated=int(evaluated), engines=engines)
 
-    def _axes(self, sizes: Sequence[Sequence[int]]) -> Array:
+    def _fitting(
+        self, corner: tuple[Engine, ResourceCount], cells: Array, sizes: Sequence[Sequence[int]]
+    ) -> tuple[tuple[Candidate, ...], int, float]:
+        from ridgeline.explore import kernel
+
+        have, need = self.space.limits, corner[1]
+        front, cell_of = np.full((2, have.bram_18kb + 1), kernel.INFINITE), np.full(have.bram_18kb + 1, -1)
+        base = np.array([need.bram_18kb, need.lut, need.ff])
+        bounds = np.array([have.bram_18kb, have.lut, have.ff])
+        engines, legal_points = kernel.fitting(cells, self._axes(corner, sizes), base, bounds, front, cell_of)
+        return self._candidates(corner[0], front, cell_of, sizes), int(engines), float(legal_points)
+
+    def _axes(self, corner: tuple[Engine, ResourceCount], sizes: Sequence[Sequence[int]]) -> Array:
         """What each size of each buffer adds to the smallest one: (resource, buffer, size)."""
+        engine, need = corner
         axes = np.zeros((3, len(BUFFERS), max(map(len, sizes))), np.int64)
         for buffer, name in enumerate(BUFFERS):
             for number, size in enumerate(sizes[buffer]):
-                grown = resources(replace(self.corner, **{name: size}), self.space.device.family)
+                grown = resources(replace(engine, **{name: size}), self.space.device.family)
                 axes[:, buffer, number] = (
-                    grown.bram_18kb - self.need.bram_18kb, grown.lut - self.need.lut, grown.ff - self.need.ff,
+                    grown.bram_18kb - need.bram_18kb, grown.lut - need.lut, grown.ff - need.ff,
                 )  # fmt: skip
         return axes
 
-    def _candidates(self, front: Array, cell_of: Array, sizes: Sequence[Sequence[int]]) -> tuple[Candidate, ...]:
+    def _candidates(self, corner: Engine, front: Array, cell_of: Array, sizes: Sequence[Sequence[int]]) -> tuple[Candidate, ...]:
         """The engines that no other one with fewer block RAMs beats."""
         found: list[Candidate] = []
         least = (np.inf, np.inf)
@@ -265,7 +292,7 @@ class _Job:
             if cost < least:
                 least = cost
                 cell = np.unravel_index(int(cell_of[ram]), tuple(map(len, sizes)))
-                engine = with_buffers(self.corner, tuple(axis[int(i)] for axis, i in zip(sizes, cell, strict=True)))
+                engine = with_buffers(corner, tuple(axis[int(i)] for axis, i in zip(sizes, cell, strict=True)))
                 found.append(Candidate(engine=engine, cycles=cost[0], bytes=cost[1], need=resources(engine, self.space.device.family)))
         return tuple(found)
 

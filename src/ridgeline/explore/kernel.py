@@ -82,7 +82,8 @@ def _search_groups(layer, memory, low, cells, choice, y, x, tile):
     number = even_cuts(x, layer.unit_x, columns)
     for i in range(even_cuts(y, layer.unit_y, rows)):
         heights = rows_of_groups(layer.height, y, rows[i])
-        for j in range(number):
+        # A group is whole rows of its tile, or a part of one row.
+        for j in range(number if rows[i] == 1 else 1):
             reads = columns[j] if layer.window == 1 else (columns[j] - 1) * layer.stride_x + layer.window
             depth = bin_of(rows[i] * columns[j], low[3])
             if depth >= cells.shape[4] or reads > COUNT_LIMIT or rows[i] > COUNT_LIMIT:
@@ -99,7 +100,7 @@ def _search_weights(layer, memory, low, cells, choice, shape, computed, input):
     sizes = np.empty(40, np.int64)
     evaluated = 0
     tiles = input[0]
-    for i in range(even_cuts(layer.blocks, 1, sizes)):
+    for i in range(even_cuts(layer.blocks, 1, sizes) - 1, -1, -1):  # of equal ones the smallest tiles of weights
         orders = 1 if tiles == 1 or sizes[i] >= layer.blocks else 2
         for order in range(orders):
             evaluated += _search_buffers(layer, memory, low, cells, choice, shape, computed, input, (sizes[i], 0, order))
@@ -121,17 +122,17 @@ def _search_buffers(layer, memory, low, cells, choice, shape, computed, input, c
     if fits[2] >= cells.shape[2]:
         return 0
     loads = traffic(layer, computed[1], words, tiles, blocks, piece, order)
-    array = array_cycles(layer, computed, piece)
+    array, commands = array_cycles(layer, computed, piece)
     fixed = ends(layer, memory, computed[1])
     evaluated = 0
     for o in range(bin_of(group, low[2]), cells.shape[3]):
         together = (low[2] << o) // group
-        stores, sets = all_store_beats(layer, blocks, min(together, blocks), shape[3])
-        bytes_ = (loads[0] + loads[2] + stores) * layer.bus
-        for slots in range(4):
+        stored = all_store_beats(layer, blocks, min(together, blocks), shape[3])
+        bytes_ = (loads[0] + loads[2] + stored[0]) * layer.bus
+        for slots in range(2 if piece else 0, 4):
             a, w = fits[slots & 1], fits[2 + (slots >> 1)]
             if a < cells.shape[1] and w < cells.shape[2]:
-                cycles = point(memory, fixed, array, loads, tile, stores, computed[1] * sets, slots)
+                cycles = point(memory, fixed, array, commands, loads, tile, stored, computed[1], slots)
                 evaluated += 1
                 _put(cells, choice, (a, w, o, shape[4]), cycles, bytes_, shape, cut, slots)
         if together >= blocks:
@@ -180,18 +181,20 @@ def _accumulate(cells):
 
 
 @njit(cache=True, nogil=True)
-def search_layers(layers, memory, low, total):
-    """One choice of lanes and bus: total (3, sizes...) receives the network's cycles, bytes and number of tilings in each cell. Returns the points
-    evaluated."""
+def search_layers(layers, members, memory, low, total):
+    """One choice of lanes and bus, for several numbers of taps. members (taps, layers): how often a layer occurs; total (taps, 3, sizes...)
+    receives the network's cycles, bytes and number of tilings in each cell. Returns the points evaluated."""
     evaluated = 0
-    cells, nothing = np.empty(total.shape), np.empty((0, 0, 0, 0, 0), np.int64)
+    cells, nothing = np.empty(total.shape[1:]), np.empty((0, 0, 0, 0, 0), np.int64)
     for j in range(len(layers)):
         cells[:2] = INFINITE
         cells[2] = 0
         evaluated += search_layer(layers[j], memory, low, cells, nothing)
         spread(cells)
-        total[:2] += cells[:2] * layers[j].count
-        total[2] += cells[2]
+        for i in range(len(total)):
+            if members[i, j]:
+                total[i, :2] += cells[:2] * members[i, j]
+                total[i, 2] += cells[2]
     return evaluated
 
 

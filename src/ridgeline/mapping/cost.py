@@ -3,7 +3,7 @@
 The model is that of `schedule`, summed instead of simulated. With everything in bus beats and cycles:
 
     group  = (runs - 1) max(reads, block, RUN_MINIMUM) + max(reads, block + parameters + gap), at least what the drain needs
-    cycles = first tile's load + max(sum of groups, beats moved) + last group's drain and store
+    cycles = first tile's load + max(sum of groups, beats moved, instructions dispatched) + last group's drain and store
 
 A tile that fits its buffer only once cannot load while the one before is used: its loads are then added instead of hidden. That is a point of
 its own (`slots`), with half the need.
@@ -21,12 +21,12 @@ import numpy as np
 from numba import njit
 
 from ridgeline.hardware.engine import timing
-from ridgeline.hardware.engine.engine import Engine
+from ridgeline.hardware.engine.engine import BURST_BYTES, Engine
 from ridgeline.mapping.layer import Pattern, Work, block_words
-from ridgeline.mapping.program import Mode
+from ridgeline.mapping.program import INSTRUCTION_BYTES, Mode
 from ridgeline.mapping.schedule import DramTiming
 
-STORE_OVERHEAD = 8
+BURST_CYCLES = 10  # from the address to the first beat at the memory
 OPERANDS = 4  # of which the layer's record keeps the pixel's bytes; further ones are added to the last
 
 
@@ -37,9 +37,18 @@ def _integers(*names: str) -> np.dtype[Any]:
 LAYER = _integers(
     "blocks", "height", "width", "input_height", "input_width", "runs", "reads_a_pixel", "window",
     "stride_y", "stride_x", "extent_y", "extent_x", "repeat_y", "repeat_x", "block_words", "parameter_words", "word_bytes", "lanes_out",
-    "unit_y", "unit_x", "bus", "step_x", "output_pixel_bytes", "pixel_0", "pixel_1", "pixel_2", "pixel_3", "mac_latency", "drain_latency", "gap", "count",
+    "unit_y", "unit_x", "bus", "burst_beats", "step_x", "output_pixel_bytes", "pixel_0", "pixel_1", "pixel_2", "pixel_3", "mac_latency", "drain_latency", "gap", "count",
 )  # fmt: skip
-MEMORY = np.dtype([("cycles_a_beat", np.float64), ("latency", np.float64), ("write_latency", np.float64), ("store_overhead", np.float64)])
+MEMORY = np.dtype(
+    [
+        ("cycles_a_beat", np.float64),
+        ("latency", np.float64),
+        ("write_latency", np.float64),
+        ("cycles_a_burst", np.float64),
+        ("beats_an_instruction", np.float64),
+        ("cycles_an_instruction", np.float64),
+    ]
+)
 
 
 def layer_record(work: Work, engine: Engine, count: int = 1) -> Any:
@@ -69,6 +78,7 @@ def layer_record(work: Work, engine: Engine, count: int = 1) -> Any:
         "word_bytes": engine.weight_word_bytes,
         "lanes_out": engine.lanes_out,
         "bus": engine.bus_bytes,
+        "burst_beats": min(256, BURST_BYTES // engine.bus_bytes),
         "step_x": work.step[1],
         "output_pixel_bytes": work.output_pixel_bytes,
         "pixel_0": pixels[0],
@@ -90,7 +100,10 @@ def memory_record(dram: DramTiming, bus_bytes: int) -> Any:
     record[0]["cycles_a_beat"] = float(Fraction(bus_bytes) / dram.bytes_per_cycle)
     record[0]["latency"] = dram.read_latency_cycles
     record[0]["write_latency"] = dram.write_latency_cycles
-    record[0]["store_overhead"] = STORE_OVERHEAD
+    # So many written bursts may wait for their acknowledgement.
+    record[0]["cycles_a_burst"] = (dram.write_latency_cycles + BURST_CYCLES) / timing.OUTSTANDING_WRITES
+    record[0]["beats_an_instruction"] = INSTRUCTION_BYTES / bus_bytes
+    record[0]["cycles_an_instruction"] = max(1, INSTRUCTION_BYTES // bus_bytes)
     return record
 
 
@@ -102,13 +115,13 @@ def ceil_div(a, b):
 @njit(cache=True, inline="always")
 def group_cycles(layer, rows, columns):
     """Cycles from one group's first read to the next one's."""
-    if layer.window > 1:
-        reads = rows * ((columns - 1) * layer.stride_x + layer.window)
-    else:
-        reads = rows * columns * layer.reads_a_pixel
+    wide = columns * layer.reads_a_pixel if layer.window == 1 else (columns - 1) * layer.stride_x + layer.window
+    reads = rows * wide
     run = max(reads, layer.block_words, timing.RUN_MINIMUM)
     last = max(reads, layer.block_words + layer.parameter_words + layer.gap)
-    return max((layer.runs - 1) * run + last, rows * columns + timing.DRAIN_GAP, timing.DRAIN_MINIMUM)
+    # The group after next needs this one's half of the accumulators and its set of parameters to be drained.
+    turn = layer.mac_latency + max(rows * columns, layer.block_words + layer.parameter_words)
+    return max((layer.runs - 1) * run + last, turn, timing.DRAIN_MINIMUM)
 
 
 @njit(cache=True)
@@ -139,27 +152,30 @@ def compute_cycles(layer, ys, xs):
     return cycles, groups
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def store_beats(layer, blocks, columns):
-    """Bus beats of one store of so many blocks of output channels of the whole layer, rows cut in pieces of `columns` pixels: whole rows when the
+    """(beats, bursts) of storing so many blocks of output channels of the whole layer, rows cut in pieces of `columns` pixels: whole rows when the
     blocks are all there is, else pixel by pixel."""
     size = blocks * layer.lanes_out
     if size == layer.output_pixel_bytes and layer.step_x == 1:
-        cuts = layer.width // columns
-        return layer.height * (cuts * ceil_div(columns * size, layer.bus) + ceil_div(layer.width % columns * size, layer.bus))
-    return layer.height * layer.width * ceil_div(size, layer.bus)
+        whole, rest = layer.width // columns, layer.width % columns
+        beats = layer.height * (whole * ceil_div(columns * size, layer.bus) + ceil_div(rest * size, layer.bus))
+        return beats, layer.height * ceil_div(layer.width, columns) + beats // layer.burst_beats
+    pixels = layer.height * layer.width
+    return pixels * ceil_div(size, layer.bus), pixels
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def all_store_beats(layer, blocks, together, columns):
-    """(beats, stores a group) when a tile has `blocks` of output channels and at most `together` of them fit half the output buffer."""
+    """(beats, bursts, stores a group) when a tile has `blocks` of output channels and `together` of them fit half the output buffer."""
     sets = ceil_div(blocks, together)
     size = ceil_div(blocks, sets)
     whole, rest = layer.blocks // size, layer.blocks % size
-    beats = whole * store_beats(layer, size, columns)
-    if rest:
-        return beats + store_beats(layer, rest, columns), whole + 1
-    return beats, whole
+    beats, bursts = store_beats(layer, size, columns)
+    if rest == 0:
+        return whole * beats, whole * bursts, whole
+    more_beats, more_bursts = store_beats(layer, rest, columns)
+    return whole * beats + more_beats, whole * bursts + more_bursts, whole + 1
 
 
 @njit(cache=True, inline="always")
@@ -229,18 +245,19 @@ def input_passes(layer, tiles, blocks, order):
 
 @njit(cache=True, inline="always")
 def traffic(layer, groups, words, tiles, blocks, piece, order):
-    """(beats of all loads of weights, beats of the first tile of weights, beats of all loads of input) of a layer."""
+    """(beats of all loads of weights, of the first tile of weights, of all loads of input, steps between loads of weights) of a layer."""
     ratio = layer.word_bytes // layer.bus
     weights = weight_words(layer, layer.blocks) * ratio * weight_passes(layer, tiles, groups, blocks, piece, order)
     first = (piece_words(layer, piece) if piece else weight_words(layer, blocks)) * ratio
-    return weights, first, words * input_passes(layer, tiles, blocks, order)
+    steps = groups * layer.blocks * ceil_div(layer.runs, piece) if piece else tiles * ceil_div(layer.blocks, blocks)
+    return weights, first, words * input_passes(layer, tiles, blocks, order), steps
 
 
 @njit(cache=True, inline="always")
 def array_cycles(layer, computed, piece):
-    """Of all groups; a piece of the reduction costs a gap."""
+    """(cycles, COMPUTEs) of all groups; a piece of the reduction costs a gap."""
     parts = ceil_div(layer.runs, piece) if piece else 1
-    return float(layer.blocks * (computed[0] + computed[1] * (parts - 1) * layer.gap))
+    return float(layer.blocks * (computed[0] + computed[1] * (parts - 1) * layer.gap)), layer.blocks * computed[1] * parts
 
 
 @njit(cache=True, inline="always")
@@ -250,14 +267,18 @@ def ends(layer, memory, groups):
 
 
 @njit(cache=True, inline="always")
-def point(memory, fixed, array, loads, tile, stores, number, slots):
-    """Cycles of a layer. fixed: `ends`; array: `array_cycles`; loads: `traffic`; tile: beats of one tile of input; stores: beats of the layer's
-    `number` stores; slots: bit 0: two tiles of activations fit, bit 1: two tiles of weights."""
-    weights, first, inputs = loads
-    # Hidden behind the array unless the buffer holds one tile only.
-    exposed = float(tile) if slots & 1 else inputs
-    exposed += 0.0 if slots & 2 else float(max(weights, first))
-    hidden = max(0.0, inputs + weights + stores - exposed)
-    moved = max(hidden * memory.cycles_a_beat, hidden - stores, stores + number * memory.store_overhead)
+def point(memory, fixed, array, commands, loads, tile, stored, groups, slots):
+    """Cycles of a layer. fixed: `ends`; array: `array_cycles`; commands: COMPUTEs; loads: `traffic`; tile: beats of one tile of input; stored:
+    `all_store_beats`; slots: bit 0: two tiles of activations fit, bit 1: two tiles of weights."""
+    weights, first, inputs, steps = loads
+    stores, bursts, sets = stored
     cost = max(memory.cycles_a_beat, 1.0)
-    return fixed + exposed * cost + max(array, moved) + stores / number * cost
+    number = groups * sets
+    fetched = (commands + number) * memory.beats_an_instruction
+    # Hidden behind the array unless the buffer holds one tile only; the first weights are hidden by one step's work.
+    exposed = float(tile) if slots & 1 else inputs
+    exposed += max(0.0, first - array / (steps * cost)) if slots & 2 else float(max(weights, first))
+    hidden = max(0.0, inputs + weights + stores + fetched - exposed)
+    moved = max(hidden * memory.cycles_a_beat, hidden - stores, float(stores), bursts * memory.cycles_a_burst)
+    moved = max(moved, (commands + number) * memory.cycles_an_instruction)
+    return fixed + exposed * cost + max(array, moved) + max(stores * cost, bursts * memory.cycles_a_burst) / number

@@ -193,6 +193,12 @@ def _results(
         resources=resources(choice),
         synthesized=None if synthesis is None else synthesis.resources,
         fmax_mhz=None if synthesis is None else synthesis.fmax_mhz,
-        rtl=sorted(str(path.relative_to(folder)) for path in (folder / files.RTL).rglob("*.v")),
+        rtl=_verilog(folder),
         report="report.html",
     )
+
+
+def _verilog(folder: Path) -> str:
+    """The file, or the folder where there are several."""
+    found = [path.relative_to(folder).as_posix() for path in (folder / files.RTL).rglob("*.v")]
+    return found[0] if len(found) == 1 else files.RTL

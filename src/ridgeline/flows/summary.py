@@ -40,7 +40,7 @@ class Results:
     resources: Mapping[str, int] | None  # predicted
     synthesized: Mapping[str, int] | None
     fmax_mhz: float | None
-    rtl: Sequence[str]
+    rtl: str  # the Verilog file
     report: str | None
 
 
@@ -70,7 +70,7 @@ def summary(results: Results) -> dict[str, Any]:
         "explored": dict(results.explored),
         "resources": {"predicted": _resources(results.resources), "synthesized": _resources(results.synthesized)},
         "fmax_mhz": results.fmax_mhz,
-        "files": {"golden": GOLDEN, "rtl": list(results.rtl), "program": PROGRAM, "outputs": OUTPUTS, "report": results.report},
+        "files": {"golden": GOLDEN, "rtl": results.rtl, "program": PROGRAM, "outputs": OUTPUTS, "report": results.report},
     }
 
 

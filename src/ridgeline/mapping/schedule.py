@@ -124,6 +124,8 @@ def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
         "mac_start": timing.MAC_START,
         "mac_gap": timing.MAC_GAP,
         "run_minimum": timing.RUN_MINIMUM,
+        "run_period": timing.RUN_PERIOD,
+        "cut_period": timing.CUT_PERIOD,
         "mac_latency": timing.accumulate_latency(engine),
         "drain_minimum": timing.DRAIN_MINIMUM,
         "store_show": timing.store_rotate_stages(engine) + 5,  # address, memory, register, rotator, queue
@@ -202,10 +204,10 @@ def compute_row(item: Compute, engine: Engine) -> tuple[int, ...]:
     words = engine.block_words if item.mode is Mode.MATRIX else engine.tap_block_words
     runs = 1 if item.hold else loops
     cycles = loops * reads if item.hold else reads
-    period = cycles if item.hold or item.in_place else max(cycles, timing.RUN_MINIMUM)
+    spacing = 0 if item.hold or item.in_place else timing.RUN_MINIMUM
     return (
         item.weight_wait, item.weight_release, item.activation_wait, item.activation_release, item.output_wait, item.output_commit,
-        item.first, item.last, runs if weighted else 0, words, runs, cycles, period, item.output_rows * item.output_columns,
+        item.first, item.last, runs if weighted else 0, words, runs, cycles, spacing, item.output_rows * item.output_columns,
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def _integers(*names: str) -> np.dtype[Any]:
 LOADS = _integers("wait_free", "wait_stored", "signal_ready", "target", "address", "pitch", "rows", "bytes")
 COMPUTES = _integers(
     "weight_wait", "weight_release", "activation_wait", "activation_release", "output_wait", "output_commit",
-    "first", "last", "blocks", "block_words", "runs", "run_cycles", "run_period", "vectors",
+    "first", "last", "blocks", "block_words", "runs", "run_cycles", "run_spacing", "vectors",
 )  # fmt: skip
 STORES = _integers("wait_ready", "signal_free", "address", "row_pitch", "pixel_pitch", "rows", "pixels", "bytes")
 EVENTS = _integers("start", "stop", "drain_start", "drain_stop")
@@ -42,9 +42,9 @@ CONSTANTS = _integers(
     "instructions", "instruction_beats", "beat_instructions", "fetch_beats", "fetch_bursts", "fetch_start", "fetch_latency",
     "load_rest", "load_request", "load_ready", "table_cycles",
     "weight_start", "weight_free", "weight_latency", "parameter_words", "parameter_free",
-    "mac_start", "mac_gap", "run_minimum", "mac_latency", "activation_free",
+    "mac_start", "mac_gap", "run_period", "run_minimum", "mac_latency", "activation_free",
     "drain_walk", "drain_minimum", "drain_done", "half_free", "output_ready",
-    "store_request", "store_issue", "store_show", "store_queue", "output_free", "stored",
+    "cut_period", "store_request", "store_issue", "store_show", "store_queue", "output_free", "stored",
 )  # fmt: skip
 
 STATE = _integers(
@@ -54,9 +54,9 @@ STATE = _integers(
     "waiting", "waiting_time", "waiting_address", "waiting_bytes", "waiting_number", "waiting_last",
     "cutting", "cutting_time", "cutting_address", "cutting_bytes", "cutting_number", "cutting_last",
     "weight", "weight_active", "block", "weight_time", "blocks_read", "block_time", "blocks_taken", "taken_time", "sets_read", "set_time",
-    "mac", "mac_active", "run", "mac_time", "last_read", "mac_busy", "groups", "handed",
+    "mac", "mac_active", "run", "front", "mac_time", "last_read", "mac_busy", "groups", "handed",
     "drain", "drain_time", "drained", "drained_time", "taken_over", "over_time",
-    "store", "store_active", "store_row", "store_pixel", "store_byte", "store_time", "write_head", "write_tail", "acknowledged",
+    "store", "store_active", "store_row", "store_pixel", "store_byte", "store_time", "store_rest", "write_head", "write_tail", "acknowledged",
     "beat_issue", "beat_show", "beat_number", "stored_number",
 )  # fmt: skip
 
@@ -199,6 +199,7 @@ def _request(t, s, k, reads, arrival, dispatched):
         s.cutting_address, s.cutting_bytes = s.waiting_address, s.waiting_bytes
         s.cutting_number, s.cutting_last = s.waiting_number, s.waiting_last
         s.waiting = 0
+        s.load_time = max(s.load_time, t + 1)
     if not room:
         return NEVER
     return min(fetch, max(t + 1, s.cutting_time) if s.cutting else NEVER)
@@ -335,9 +336,11 @@ def _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, h
         return NEVER
     row = computes[s.mac]
     index = compute_index[s.mac]
-    ready = s.mac_time
     if not s.mac_active:
-        ready = max(ready, _available(tokens, counts, A_READY, row.activation_wait), dispatched[index] + k.queue_latency + k.mac_start)
+        s.front = max(s.front, dispatched[index] + k.queue_latency + k.mac_start)
+    ready = max(s.front, s.mac_time)
+    if not s.mac_active:
+        ready = max(ready, _available(tokens, counts, A_READY, row.activation_wait))
         if not row.first:
             ready = max(ready, s.last_read + k.run_minimum)
         elif s.groups > s.drained:  # the half that this group fills must have been drained
@@ -358,9 +361,10 @@ def _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, h
     s.run += 1
     s.mac_busy += row.run_cycles
     s.last_read = t + row.run_cycles - 1
-    s.mac_time = t + row.run_period
+    s.mac_time = t + row.run_spacing
+    s.front = max(s.last_read + 1, s.front + (k.run_period if s.run < row.runs else k.mac_gap))
     if s.run == row.runs:
-        s.mac_time = max(s.last_read + 1, t + k.mac_gap)
+        s.mac_time = 0
         events[index].stop = s.last_read
         if row.activation_release:
             _give(tokens, counts, A_FREE, s.last_read + k.activation_free)
@@ -369,7 +373,7 @@ def _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, h
             s.handed += 1
         s.mac += 1
         s.mac_active = 0
-    return s.mac_time
+    return max(s.mac_time, s.front)
 
 
 @njit(cache=True)
@@ -407,14 +411,14 @@ def _store(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_i
         if s.store == s.stores:
             return NEVER
         row = stores[s.store]
-        ready = max(s.store_time, _available(tokens, counts, O_READY, row.wait_ready), dispatched[store_index[s.store]] + k.queue_latency)
+        ready = max(s.store_rest, _available(tokens, counts, O_READY, row.wait_ready), dispatched[store_index[s.store]] + k.queue_latency)
         if ready > t:
             return ready
         s.acted = 1
         counts[O_READY, 1] += row.wait_ready
         events[store_index[s.store]].start = t
         s.store_active, s.store_row, s.store_pixel, s.store_byte = 1, 0, 0, 0
-        s.store_time = t + 1
+        s.store_time = max(s.store_time, t + 1)
     ready = s.store_time
     if s.write_tail >= k.outstanding_writes:
         before = s.write_tail - k.outstanding_writes
@@ -440,10 +444,10 @@ def _store(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_i
     s.write_tail += 1
     if s.write_tail == s.write_head + 1:
         _next_beat(t, s, k, writes, shown, tokens, counts, stores, burst.time + k.store_issue)
-    s.store_time = t + 1
+    s.store_time = t + (1 if s.store_byte else k.cut_period)
     if burst.last:
         s.store += 1
-        s.store_active = 0
+        s.store_active, s.store_rest = 0, t + 1
     return t + 1
 
 

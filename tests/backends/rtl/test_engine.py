@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.backends.rtl.engines import ENGINES, SMALL
 from tests.backends.rtl.programs import random_program
 
 from ridgeline.backends.rtl import emit
@@ -20,18 +21,6 @@ from ridgeline.mapping.schedule import DramTiming
 from ridgeline.tools.simulator import Event, Job, Region, Simulator, Stalls, build, simulate
 from ridgeline.tools.verilator import lint
 
-SMALL = Engine(
-    lanes_out=4, lanes_in=8, bus_bytes=4, activation_bytes=8192, weight_bytes=8192, output_bytes=4096, accumulator_depth=64
-)  # a bus narrower than a vector
-ENGINES = {
-    "bus narrower than a vector": SMALL,
-    "square": Engine(
-        lanes_out=4, lanes_in=4, taps=2, bus_bytes=8, activation_bytes=8192, weight_bytes=8192, output_bytes=4096, accumulator_depth=64
-    ),
-    "bus wider than a vector": Engine(
-        lanes_out=8, lanes_in=4, taps=4, bus_bytes=32, activation_bytes=8192, weight_bytes=8192, output_bytes=4096, accumulator_depth=32
-    ),
-}
 LATENCIES = (1, 7, 64)
 
 

@@ -125,14 +125,16 @@ class Issue(Elaboratable):
 
     def _permitted(self, m: Module, issue: Signal, first_read: Signal) -> Value:
         """Whether a run's first read may issue."""
-        recent_starts = Signal(RUN_MINIMUM - 1)
-        recent_reads = Signal(RUN_MINIMUM - 1)
+        starts = Signal(RUN_MINIMUM - 2)  # in the last cycles, the newest in bit 0
+        reads = Signal(RUN_MINIMUM - 2)
+        close_start = Signal()  # in the last RUN_MINIMUM - 1 cycles
+        close_read = Signal()
+        start = issue & first_read
         m.d.sync += [
-            recent_starts.eq(recent_starts << 1 | (issue & first_read)),
-            recent_reads.eq(recent_reads << 1 | issue),
-        ]
+            starts.eq(starts << 1 | start), close_start.eq(start | starts.any()), reads.eq(reads << 1 | issue), close_read.eq(issue | reads.any()),
+        ]  # fmt: skip
         tokens = (~self.flags.activation_wait | self.activation_tokens.available) & (~self.needs_half | self.half_tokens.available)
-        spaced = ~(self.adds & (recent_starts.any() | (self.group_first & recent_reads.any())))
+        spaced = ~(self.adds & (close_start | (self.group_first & close_read)))
         return (~self.needs_block | self.block_ready) & spaced & (~self.group_first | tokens)
 
     def _tokens(self, m: Module) -> None:

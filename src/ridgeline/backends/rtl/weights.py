@@ -84,6 +84,7 @@ class WeightUnit(Elaboratable):
         blocks = _Blocks(m, item)
         words = Countdown(index_bits(engine) + 1, "words")
         block_words = Mux(taps, engine.tap_block_words, engine.block_words)
+        in_blocks = Signal()  # the state BLOCKS, as a bit of its own
         begun = Signal()  # the block or the parameters: it goes on without a wait
         shadow_free = Signal(init=1)
         ready = Signal()
@@ -94,7 +95,7 @@ class WeightUnit(Elaboratable):
         m.d.comb += [
             issue.eq(command.block | command.taps | command.parameters),
             command.final.eq(words.last),
-            complete.eq((command.block | command.taps) & words.last),
+            complete.eq(in_blocks & (begun | shadow_free) & words.last),
             self.block_ready.eq(ready | complete),
             self.queue.pop.eq(finished),
             command.release.eq(finished & item.weight_release),
@@ -112,6 +113,7 @@ class WeightUnit(Elaboratable):
                     *blocks.load(),
                     *words.load(Mux(weighted, block_words, engine.parameter_words)),
                 ]
+                m.d.sync += in_blocks.eq(weighted)
                 with m.If(weighted):
                     m.next = "BLOCKS"
                 with m.Elif(item.last):
@@ -123,6 +125,7 @@ class WeightUnit(Elaboratable):
                 m.d.sync += shadow_free.eq(0)
                 with m.If(words.last):
                     blocks.step()
+                    m.d.sync += in_blocks.eq(~blocks.last)
                     with m.If(blocks.last & item.last):
                         m.next = "PARAMETERS"
                     with m.Elif(blocks.last):

@@ -14,13 +14,15 @@ a gap. Once its last read is issued, `accumulate_latency` cycles pass before the
 
 *Weight unit.* A block of W words is read at one word a cycle. The first word of block i + 1 is issued at the earliest in the cycle after run i (the
 one that uses block i) issued its first read; run i + 1 issues its first read at the earliest in the cycle of its block's last word. So runs
-shorter than W cycles last W cycles each. A COMPUTE costs `WEIGHT_GAP` further cycles between the last word before it and its first one. The
-parameters' words follow the blocks (one a cycle), from `PARAMETER_FREE` cycles after the previous drained COMPUTE's drain started on.
-They can be used `weight_latency` cycles after their issue.
+shorter than W cycles last W cycles each. A COMPUTE's first word is issued `WEIGHT_GAP` cycles after the last word of the one before at the
+earliest. The parameters' words follow the blocks (one a cycle), from `PARAMETER_FREE` cycles after the start of the drain before on; they can
+be used `weight_latency` cycles after the issue of the last one.
 
-*Drain unit.* Starts `DRAIN_START` cycles after its tokens, half and parameters are there, then reads one vector a cycle; the next one starts
-`DRAIN_GAP` cycles after the last read and at least `DRAIN_MINIMUM` cycles after this one's start. The last vector is in the output buffer, and
-its token given, `DRAIN_LATENCY` cycles after its read.
+*Drain unit.* Starts in the cycle in which it can take its tokens, the half and the parameters; reads one vector a cycle from `DRAIN_START`
+cycles later on; the next one starts `DRAIN_GAP` cycles after the last read and `DRAIN_MINIMUM` cycles after this one's start at the earliest.
+A vector is in the output buffer `DRAIN_LATENCY` cycles after its read, and the token is given in the same cycle.
+
+*Load and store units.* A burst a cycle; a row of a LOAD or a run of a STORE is handed to the cutter every `CUT_PERIOD` cycles at most.
 """
 
 from __future__ import annotations
@@ -46,10 +48,10 @@ RUN_PERIOD = 2  # cycles from a run's first read to the next one's, at least
 MAC_GAP = 3
 WEIGHT_GAP = 2
 PARAMETER_FREE = 1
-DRAIN_START = 2
-DRAIN_GAP = 2
+DRAIN_START = 1
+DRAIN_GAP = 1
 DRAIN_MINIMUM = 14
-DRAIN_LATENCY = 14
+DRAIN_LATENCY = 13
 
 SEQUENCE_STAGES = 1  # from issue to the calculation of its address
 ADDRESS_STAGES = 3  # from there to the address at the activation buffer's memories

@@ -113,7 +113,8 @@ def test_a_design_that_hangs_is_found(copy: Path) -> None:
 
 def test_a_design_that_does_not_compile_is_found(copy: Path) -> None:
     edited(copy, lambda text: text.replace("endmodule", "end_module", 1))
-    with pytest.raises(CheckFailedError, match="the design does not compile: verilator failed"):
+    message = r"the design does not compile: verilator failed with status 1: %Error: rtl/ridgeline_engine\.v:\d+:\d+: syntax error, [^/]*$"
+    with pytest.raises(CheckFailedError, match=message):
         verify(copy)
 
 

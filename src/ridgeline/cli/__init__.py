@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from ridgeline.cli.commands import ridgeline
-from ridgeline.errors import RidgelineError
+from ridgeline.errors import RidgelineError, ToolError
 
 INTERRUPTED = 130
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except RidgelineError as error:
-        _fail(str(error), error.exit_code)
+        _fail(_said(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted; nothing was written", INTERRUPTED)
     except BrokenPipeError:
@@ -43,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _fail(message: str, status: int) -> NoReturn:
     click.echo(f"ridgeline: {message}", err=True)
     sys.exit(status)
+
+
+def _said(error: RidgelineError) -> str:
+    """The message, without a log that went with the run's temporary folder."""
+    if isinstance(error, ToolError) and error.log is not None and not error.log.exists():
+        return str(error).removesuffix(f"; its log: {error.log}")
+    return str(error)
 
 
 def _terminated(*_: object) -> NoReturn:

@@ -70,7 +70,8 @@ def compile_design(folder: Path, design: Design, work: Path, *, trace: bool = Fa
     try:
         return simulator.build(files, design.engine["bus_bytes"], work, trace=trace)
     except ToolError as error:
-        raise CheckFailedError(f"the design does not compile: {error}") from error
+        said = str(error).removesuffix(f"; its log: {error.log}").replace(f"{work.absolute()}/", "")
+        raise CheckFailedError(f"the design does not compile: {said}") from error
 
 
 def _simulate(

@@ -6,6 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,16 +42,15 @@ def synthesise(folder: Path, device: Device, *, seed: int = 1, progress: Progres
     rtl = read_rtl(folder)
     made: dict[str, str | bytes] = {f"{TOP}.v": wrapper(read_ports(rtl.values()), device)}
     fmax_mhz, bitstream = None, None
-    with tempfile.TemporaryDirectory(prefix="ridgeline-") as name:
+    with tempfile.TemporaryDirectory(prefix="ridgeline-") as name, ThreadPoolExecutor(1) as beside:
         work = Path(name)
-        progress.step("synthesising the engine with Yosys")
-        engine = yosys.synthesise(rtl, ENGINE, device.family, work / "engine")
-        made |= _reports(engine)
+        counting = beside.submit(yosys.synthesise, rtl, ENGINE, device.family, work / "engine")
         if device.nextpnr is None:
+            progress.step("synthesising with Yosys")
             made |= emit([*(f"../{path}" for path in rtl), f"{TOP}.v"], device)
         else:
             made[f"{TOP}.lpf"] = constraints(device)
-            progress.step("synthesising it with pins")
+            progress.step("synthesising with Yosys, alone and with pins")
             netlist = netlist_with_pins(rtl, device, work / "board")
             progress.step("placing and routing with nextpnr")
             routed = route(netlist, device, work / "nextpnr", seed=seed)
@@ -59,6 +59,8 @@ def synthesise(folder: Path, device: Device, *, seed: int = 1, progress: Progres
             if routed.bitstream is not None and routed.fits_package:
                 bitstream = Path(SYNTH, f"{TOP}.bit")
                 made[bitstream.name] = routed.bitstream.read_bytes()
+        engine = counting.result()
+        made |= _reports(engine)
     _write(made, folder / SYNTH)
     files = tuple(sorted(f"{SYNTH}/{path}" for path in made))
     return Synthesis(resources=counted(engine), fmax_mhz=fmax_mhz, bitstream=bitstream, files=files)

@@ -83,6 +83,7 @@ public:
             context_.traceEverOn(true);
             top_.trace(&trace_, 99);
             trace_.open(job.wave.c_str());
+            tracing_ = true;
         }
 #endif
     }
@@ -106,7 +107,7 @@ public:
     ~Bench() {
         top_.final();
 #if VM_TRACE_VCD
-        if (!job_.wave.empty()) trace_.close();
+        if (tracing_) trace_.close();
 #endif
     }
 
@@ -156,7 +157,7 @@ private:
 
     void tick() {
 #if VM_TRACE_VCD
-        if (!job_.wave.empty()) trace_.dump(time_);
+        if (tracing_) trace_.dump(time_);
         time_ += 5;
 #endif
     }
@@ -169,6 +170,10 @@ private:
     }
 
     void finish(uint64_t image, bool done, uint64_t cycle) {
+#if VM_TRACE_VCD
+        if (tracing_) trace_.close();  // the waveform is of the first image
+        tracing_ = false;
+#endif
         const uint64_t cycles = done ? memory_.last_acknowledged() + 1 : cycle;
         const uint64_t count = pending_.size();
         events_.write(reinterpret_cast<const char*>(&count), sizeof count);
@@ -193,6 +198,7 @@ private:
 #if VM_TRACE_VCD
     VerilatedVcdC trace_;
     uint64_t time_ = 0;
+    bool tracing_ = false;
 #endif
 };
 

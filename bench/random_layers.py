@@ -44,7 +44,7 @@ ENGINES = tuple(
         (16, 16, 3, 32, 128, 64, 16, 256),
     )
 )  # fmt: skip
-LATENCIES_CYCLES = (13, 37, 151)
+MEMORIES = ((13, Fraction(1)), (37, Fraction(3, 4)), (151, Fraction(1, 2)))  # read latency in cycles, bus words a cycle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Measured:
     kind: str
     number: int
     engine: Engine
-    latency_cycles: int
+    dram: DramTiming
     predicted: int
     simulated: int
 
@@ -61,7 +61,7 @@ class Measured:
         return self.predicted / self.simulated - 1
 
     def __str__(self) -> str:
-        lanes = f"{self.engine.lanes_out} x {self.engine.lanes_in}, bus {self.engine.bus_bytes}, latency {self.latency_cycles}"
+        lanes = f"{self.engine.lanes_out} x {self.engine.lanes_in}, bus {self.engine.bus_bytes}, latency {self.dram.read_latency_cycles}"
         return f"{self.kind} {self.number} ({lanes}): {self.predicted:,} against {self.simulated:,} ({100 * self.error:+.2f} %)"
 
 
@@ -74,17 +74,16 @@ def measure() -> list[Row]:
     return _rows(found)
 
 
-def dram(engine: Engine, latency_cycles: int) -> DramTiming:
-    """One bus word a cycle and a write's acknowledgement after half of a read's latency."""
-    rate = Fraction(engine.bus_bytes)
-    return DramTiming(bytes_per_cycle=rate, read_latency_cycles=latency_cycles, write_latency_cycles=latency_cycles // 2)
+def setting(number: int) -> tuple[Engine, DramTiming]:
+    """The engine and the memory of a layer; a write is acknowledged after half of a read's latency."""
+    engine = ENGINES[number % len(ENGINES)]
+    latency, words = MEMORIES[number // len(ENGINES) % len(MEMORIES)]
+    return engine, DramTiming(bytes_per_cycle=words * engine.bus_bytes, read_latency_cycles=latency, write_latency_cycles=latency // 2)
 
 
 def _measured(number: int, kind: str) -> Measured:
     """The layer of that number. Raises RuntimeError if it computes anything wrong."""
-    engine = ENGINES[number % len(ENGINES)]
-    latency = LATENCIES_CYCLES[number // len(ENGINES) % len(LATENCIES_CYCLES)]
-    timing = dram(engine, latency)
+    engine, timing = setting(number)
     graph, seed = next(_graphs(number, kind, engine, timing))
     codes = random_codes(np.random.default_rng(seed), graph)
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +91,7 @@ def _measured(number: int, kind: str) -> Measured:
     if checked.mismatch is not None:
         raise RuntimeError(f"layer {number} ({kind}, seed {seed}): {checked.mismatch}")
     predicted = predict(lower(graph, engine), timing).cycles
-    return Measured(kind=kind, number=number, engine=engine, latency_cycles=latency, predicted=predicted, simulated=checked.cycles)
+    return Measured(kind=kind, number=number, engine=engine, dram=timing, predicted=predicted, simulated=checked.cycles)
 
 
 def _graphs(number: int, kind: str, engine: Engine, timing: DramTiming) -> Iterator[tuple[Graph, int]]:
@@ -113,7 +112,7 @@ def _rows(found: Sequence[Measured]) -> list[Row]:
     median = statistics.median(errors)
     worst = max(found, key=lambda layer: abs(layer.error))
     within = sum(error <= TARGET for error in errors) / len(errors)
-    what = f"{len(found)} random layers, {len(ENGINES)} engines, {len(LATENCIES_CYCLES)} latencies: cycles, median error"
+    what = f"{len(found)} random layers, {len(ENGINES)} engines, {len(MEMORIES)} latencies: cycles, median error"
     return [
         Row(figure=what, value=percent(median), target=f"<= {TARGET:.0%}", worst=str(worst), holds=median <= TARGET, peer="FPGA'15: 7.2 %"),
         Row(figure="the same, layers within 2 %", value=f"{within:.0%}", target="-", worst=_by_kind(found), holds=None),

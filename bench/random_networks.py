@@ -76,9 +76,9 @@ class Case:
 CASES = st.builds(
     Case,
     seed=st.integers(0, 2**32 - 1),
-    blocks=st.integers(1, 6),
-    largest_channels=st.integers(2, 40),
-    largest_size=st.integers(4, 16),
+    blocks=st.integers(2, 6),
+    largest_channels=st.integers(8, 48),
+    largest_size=st.integers(6, 20),
     engine=st.integers(0, len(ENGINES) - 1),
     random_tilings=st.booleans(),
     stalls=st.sampled_from((0.0, 0.0, 0.1, 0.3, 0.6)),

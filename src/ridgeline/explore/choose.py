@@ -1,8 +1,8 @@
 """Choosing the engine and the tilings: the roofline method over the whole space.
 
-As in FPGA'15 (10.1145/2684746.2689060), every design that fits is rated by what it attains, min(compute roof, intensity x bandwidth), here with fills,
-drains and stalls in the cycles; among the fastest the one that needs the least bandwidth is taken. The best few are then lowered to their real
-programs and predicted by `mapping.schedule`, which decides.
+As in FPGA'15 (10.1145/2684746.2689060), every design that fits is rated by what it attains, min(compute roof, intensity x bandwidth), here with
+fills, drains and stalls in the cycles; among the fastest the one that needs the least bandwidth is taken. The best few are then lowered to
+their real programs and predicted by `mapping.schedule`, which decides.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ import numpy as np
 
 from ridgeline.algorithm.graph import Graph
 from ridgeline.errors import DoesNotFitError, InputError
-from ridgeline.explore.space import BUFFERS, CAPS, PINS, Limits, Space, limits, with_buffers
+from ridgeline.explore.space import BUFFERS, PINS, Limits, Space, limits, with_buffers
 from ridgeline.hardware.device import Device
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.hardware.engine.resources import ResourceCount, resources
 from ridgeline.mapping.layer import Work
+from ridgeline.mapping.lower import lower
 from ridgeline.mapping.parts import works
 from ridgeline.mapping.schedule import DramTiming, Prediction, predict
-from ridgeline.mapping.tiling import Order, Tiling, clipped, legal
+from ridgeline.mapping.tiling import Order, Tiling, clipped, default_tiling, legal
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Objective = Literal["latency", "throughput"]
 TOLERANCE = 0.005  # designs this close to the fastest count as equally fast
 CONFIRMED = 3  # designs whose real programs are predicted
+RESOURCES = {"dsp": "dsp", "bram": "bram_18kb", "lut": "lut", "ff": "ff"}  # a resource's name, and its field
 SAMPLES = 400  # points kept for a report
 
 
@@ -107,8 +109,6 @@ def choose(
 
     Raises DoesNotFitError naming the resource that no engine stays within, InputError for an unknown pin, cap or objective.
     """
-    from ridgeline.mapping.lower import lower
-
     if objective not in ("latency", "throughput"):
         raise InputError(f"objective '{objective}' is none of latency, throughput")
     unknown = sorted(set(pins or {}) - set(PINS))
@@ -117,14 +117,9 @@ def choose(
     started = time.perf_counter()
     space = Space(device=device, dram=device_timing(device), limits=limits(device, caps or {}), pins=pins or {})
     found = search(graph, space)
-    best: tuple[Candidate, dict[str, Tiling], Prediction] | None = None
-    for candidate in finalists(found.candidates):
-        tilings = best_tilings(graph, candidate.engine, space.dram)
-        prediction = predict(lower(graph, candidate.engine, tilings), space.dram)
-        if best is None or prediction.cycles < best[2].cycles:
-            best = candidate, tilings, prediction
-    assert best is not None
-    candidate, tilings, prediction = best
+    rated = [(candidate, confirm(graph, candidate.engine, space.dram)) for candidate in finalists(found.candidates)]
+    candidate, (tilings, prediction) = min(rated, key=lambda item: item[1][1].cycles)
+    tilings, prediction = refine(graph, candidate.engine, space.dram, (tilings, prediction))
     explored = replace(found.explored, time_s=time.perf_counter() - started)
     return Choice(
         engine=candidate.engine,
@@ -144,7 +139,7 @@ class Search:
 
 
 def search(graph: Graph, space: Space) -> Search:
-    """Every engine of the space that fits; the candidates are, for each choice of lanes, taps and bus, those on the front of cycles over block RAMs."""
+    """Every engine of the space that fits; the candidates are, for each choice of lanes, taps and bus, the front of cycles over block RAMs."""
     corners = [(corner, resources(corner, space.device.family)) for corner in space.corners()]
     inside = [(corner, need) for corner, need in corners if _within(need, space.limits)]
     if not inside:
@@ -154,10 +149,7 @@ def search(graph: Graph, space: Space) -> Search:
         done = list(pool.map(_Job.run, jobs))
     candidates = [candidate for result in done for candidate in result.candidates]
     if not candidates:
-        raise DoesNotFitError(
-            f"no engine within {space.limits.bram_18kb} block RAMs of 18 Kb on '{space.device.name}' holds one tile of every layer; "
-            "choose a larger device or raise --max-bram"
-        )
+        raise _no_tiling_fits(graph, inside, space)
     legal_points, evaluated = int(sum(result.legal for result in done)), sum(result.evaluated for result in done)
     explored = Explored(
         legal=legal_points,
@@ -170,20 +162,37 @@ def search(graph: Graph, space: Space) -> Search:
 
 
 def _within(need: ResourceCount, have: Limits) -> bool:
-    return all(getattr(need, name) <= getattr(have, name) for name in ("dsp", "bram_18kb", "lut", "ff"))
+    return all(getattr(need, name) <= getattr(have, name) for name in RESOURCES.values())
 
 
 def _nothing_fits(corners: Sequence[tuple[Engine, ResourceCount]], space: Space) -> DoesNotFitError:
-    """Names the resource that even the smallest engine exceeds most."""
+    """Names the resource that even the smallest engine exceeds."""
     if not corners:
-        return DoesNotFitError(f"no engine has {dict(space.pins)}; taps may not exceed lanes_in")
+        return DoesNotFitError(
+            f"no engine has {', '.join(f'{name} {value}' for name, value in space.pins.items())}: taps may not exceed lanes_in"
+        )
     engine, need = min(corners, key=lambda item: (item[1].dsp, item[1].lut, item[1].bram_18kb))
-    for name, resource in zip(CAPS, ("dsp", "bram_18kb", "lut", "ff"), strict=True):
-        if getattr(need, resource) > getattr(space.limits, resource):
-            break
+    over = ((name, getattr(need, field_), getattr(space.limits, field_)) for name, field_ in RESOURCES.items())
+    name, needed, have = next(item for item in over if item[1] > item[2])
     return DoesNotFitError(
-        f"the smallest engine ({engine.lanes_out}x{engine.lanes_in} lanes, bus of {engine.bus_bytes} bytes) needs {getattr(need, resource):,} {name} "
-        f"but '{space.device.name}' has {getattr(space.limits, resource):,}; choose a larger device or looser pins and caps"
+        f"the smallest engine ({engine.lanes_out}x{engine.lanes_in} lanes, a bus of {engine.bus_bytes} bytes) needs {needed:,} {name} "
+        f"but there are {have:,} on '{space.device.name}'; choose a larger device or looser pins and caps"
+    )
+
+
+def _no_tiling_fits(graph: Graph, corners: Sequence[tuple[Engine, ResourceCount]], space: Space) -> DoesNotFitError:
+    """Names the layer and the buffer that is too small even when it is as large as it can be."""
+    engine = min(corners, key=lambda item: (item[1].dsp, item[1].lut, item[1].bram_18kb))[0]
+    largest = with_buffers(engine, tuple(axis[-1] for axis in space.sizes()))
+    try:
+        for node, made in works(graph, largest).items():
+            for work in made:
+                default_tiling(work, largest, f"node '{node}'")
+    except DoesNotFitError as error:
+        return error
+    return DoesNotFitError(
+        f"no engine on '{space.device.name}' has buffers for every layer at once within {space.limits.bram_18kb:,} block RAMs of 18 Kb; "
+        "choose a larger device or looser pins and caps"
     )
 
 
@@ -310,6 +319,24 @@ def finalists(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
         if len(chosen) == CONFIRMED:
             break
     return tuple(chosen.values())
+
+
+def confirm(graph: Graph, engine: Engine, dram: DramTiming) -> tuple[dict[str, Tiling], Prediction]:
+    """The cheapest tilings in closed form, and what the schedule says of their real program."""
+    tilings = best_tilings(graph, engine, dram)
+    return tilings, predict(lower(graph, engine, tilings), dram)
+
+
+def refine(
+    graph: Graph, engine: Engine, dram: DramTiming, found: tuple[dict[str, Tiling], Prediction]
+) -> tuple[dict[str, Tiling], Prediction]:
+    """Gives every layer that the schedule finds slower than with `default_tiling` that one, if the whole program gains by it."""
+    tilings, prediction = found
+    plain = predict(lower(graph, engine), dram)
+    pairs = zip(prediction.layers, plain.layers, strict=True)
+    kept = {layer.node: tilings[layer.node] for layer, other in pairs if layer.node in tilings and layer.cycles <= other.cycles}
+    mixed = predict(lower(graph, engine, kept), dram)
+    return min(((tilings, prediction), (kept, mixed), ({}, plain)), key=lambda item: item[1].cycles)
 
 
 def best_tilings(graph: Graph, engine: Engine, dram: DramTiming) -> dict[str, Tiling]:

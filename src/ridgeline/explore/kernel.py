@@ -10,6 +10,8 @@ tiling of *every* engine with those lanes and bus. Nothing is left out: this is 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -59,7 +61,7 @@ def bin_of(need, low):
 
 
 @njit(cache=True, nogil=True)
-def search_layer(layer, memory, low, cells, choice):
+def _search_layer(layer, memory, low, cells, choice):
     """Evaluates every tiling of a layer. low: the smallest sizes of the four buffers (activation, weight, output bytes, accumulators); cells (3,
     sizes of each buffer): least cycles, their bytes, number of tilings of exactly that need; choice: (sizes of each buffer, CHOICE), or empty.
     Returns the number of points evaluated."""
@@ -181,7 +183,7 @@ def _accumulate(cells):
 
 
 @njit(cache=True, nogil=True)
-def search_layers(layers, members, memory, low, total):
+def _search_layers(layers, members, memory, low, total):
     """One choice of lanes and bus, for several numbers of taps. members (taps, layers): how often a layer occurs; total (taps, 3, sizes...)
     receives the network's cycles, bytes and number of tilings in each cell. Returns the points evaluated."""
     evaluated = 0
@@ -189,7 +191,7 @@ def search_layers(layers, members, memory, low, total):
     for j in range(len(layers)):
         cells[:2] = INFINITE
         cells[2] = 0
-        evaluated += search_layer(layers[j], memory, low, cells, nothing)
+        evaluated += _search_layer(layers[j], memory, low, cells, nothing)
         spread(cells)
         for i in range(len(total)):
             if members[i, j]:
@@ -199,7 +201,7 @@ def search_layers(layers, members, memory, low, total):
 
 
 @njit(cache=True, nogil=True)
-def fitting(total, axes, base, limits, front, cell_of):
+def _fitting(total, axes, base, limits, front, cell_of):
     """The engines of one choice of lanes and bus that fit. axes (3, 4, sizes): block RAMs, LUTs and flip-flops that each size of each buffer adds to
     base; limits: of those three. front (2, limits[0] + 1): least cycles, and their bytes, for each number of block RAMs, cell_of: their cell.
     Returns (engines that fit, points that are legal on them)."""
@@ -222,3 +224,9 @@ def fitting(total, axes, base, limits, front, cell_of):
                         front[1, ram] = bytes_
                         cell_of[ram] = ((a * sizes[1] + w) * sizes[2] + o) * sizes[3] + d
     return engines, legal
+
+
+# numba's own types say nothing of the arguments.
+search_layer: Any = _search_layer
+search_layers: Any = _search_layers
+fitting: Any = _fitting

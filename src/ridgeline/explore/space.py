@@ -1,4 +1,4 @@
-"""The engines that could be built: every choice of lanes, taps and bus within the device's multipliers and bandwidth, and the sizes of the buffers."""
+"""The engines that could be built: every choice of lanes, taps and bus within the device's multipliers and bandwidth, and of the buffers' sizes."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ def _integers(*names: str) -> np.dtype[Any]:
 LAYER = _integers(
     "blocks", "height", "width", "input_height", "input_width", "runs", "reads_a_pixel", "window",
     "stride_y", "stride_x", "extent_y", "extent_x", "repeat_y", "repeat_x", "block_words", "parameter_words", "word_bytes", "lanes_out",
-    "unit_y", "unit_x", "bus", "burst_beats", "step_x", "output_pixel_bytes", "pixel_0", "pixel_1", "pixel_2", "pixel_3", "mac_latency", "drain_latency", "gap", "count",
+    "unit_y", "unit_x", "bus", "burst_beats", "step_x", "output_pixel_bytes", "pixel_0", "pixel_1", "pixel_2", "pixel_3",
+    "mac_latency", "drain_latency", "gap",
 )  # fmt: skip
 MEMORY = np.dtype(
     [
@@ -51,8 +52,8 @@ MEMORY = np.dtype(
 )
 
 
-def layer_record(work: Work, engine: Engine, count: int = 1) -> Any:
-    """A work as the kernels read it; `count` layers are equal to it."""
+def layer_record(work: Work, engine: Engine) -> Any:
+    """A work as the kernels read it."""
     record = np.zeros(1, LAYER)
     one_run = work.pattern is not Pattern.WINDOW or work.mode is Mode.PRODUCT
     pixels = [*work.pixel_bytes, 0, 0, 0, 0]
@@ -88,7 +89,6 @@ def layer_record(work: Work, engine: Engine, count: int = 1) -> Any:
         "mac_latency": timing.accumulate_latency(engine) + timing.DRAIN_START,
         "drain_latency": timing.DRAIN_LATENCY,
         "gap": timing.WEIGHT_GAP + 1,
-        "count": count,
     }
     for name, value in values.items():
         record[0][name] = value

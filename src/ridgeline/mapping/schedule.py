@@ -74,13 +74,13 @@ def predict(program: Program, dram: DramTiming) -> Prediction:
     tables = _Tables.of(program)
     constants = kernel_constants(engine, dram, program)
     state = np.zeros(1, kernel.STATE)
-    events, dispatched, _, finished = _simulate(
+    events, dispatched, _, finished = kernel.simulate(
         constants, state[0], tables.opcodes, tables.loads, tables.computes, tables.stores, *tables.indices
     )
     if not finished:
         raise InputError(f"program of '{program.network}' never ends: {_stuck(program, state[0])}")
-    stops = np.where(tables.opcodes == Opcode.COMPUTE, events["drain_stop"], events["stop"])
-    cycles = int(stops.max(initial=-1)) + 1
+    stores: Array = events["stop"][tables.indices[2]]
+    cycles = int(stores.max(initial=-1)) + 1
     layers = _layers(program, tables, events, dram)
     macs = sum(span.macs for span in program.spans)
     return Prediction(
@@ -136,8 +136,6 @@ def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
         k[name] = value
     return k
 
-
-_simulate: Any = kernel.simulate  # pyright: ignore[reportUnknownMemberType]
 
 # Registers between an event in one unit and what it makes possible elsewhere, by design of backends/rtl.
 _STAGES = {

@@ -452,7 +452,7 @@ def _store(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_i
 
 
 @njit(cache=True, nogil=True)
-def simulate(k, s, opcodes, loads, computes, stores, load_index, compute_index, store_index):
+def _simulate(k, s, opcodes, loads, computes, stores, load_index, compute_index, store_index):
     """(events of every instruction, the cycle of its dispatch, the last cycle, whether all instructions ended)."""
     number = len(opcodes)
     events = np.zeros(number, EVENTS)
@@ -482,3 +482,6 @@ def simulate(k, s, opcodes, loads, computes, stores, load_index, compute_index, 
             break
     finished = s.load == len(loads) and s.weight == len(computes) and s.taken_over == s.handed and s.store == len(stores)
     return events, dispatched, t, finished and s.write_head == s.write_tail
+
+
+simulate: Any = _simulate  # numba's own type says nothing of its arguments

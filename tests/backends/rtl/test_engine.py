@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,12 +17,36 @@ from tests.backends.rtl.programs import random_program
 from ridgeline.backends.rtl import emit
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping import interpreter
-from ridgeline.mapping.program import Opcode
+from ridgeline.mapping.program import Opcode, Program
 from ridgeline.mapping.schedule import DramTiming
+from ridgeline.tools import simulator as tools
 from ridgeline.tools.simulator import Event, Job, Region, Simulator, Stalls, build, simulate
 from ridgeline.tools.verilator import lint
 
 LATENCIES = (1, 7, 64)
+
+
+def meaning(program: Program, inputs: np.ndarray | None = None) -> np.ndarray:
+    """DRAM after the program, by the interpreter; `inputs` lie at its start."""
+    image = program.image()
+    memory = np.full(program.memory_bytes, 0xA5, np.uint8)
+    memory[: len(image)] = np.frombuffer(image, np.uint8)
+    if inputs is not None:
+        memory[: inputs.size] = inputs
+    return interpreter.run(program, memory)
+
+
+def whole_job(program: Program, latency: int) -> Job:
+    """Runs the program and dumps all of DRAM."""
+    return Job(
+        image=program.image(),
+        entry=program.entry,
+        memory_bytes=program.memory_bytes,
+        inputs={},
+        dumps=(Region(name="all", address=0, bytes=program.memory_bytes),),
+        dram=DramTiming(bytes_per_cycle=Fraction(program.engine.bus_bytes), read_latency_cycles=latency, write_latency_cycles=latency),
+        limit_cycles=200_000,
+    )
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -45,22 +70,8 @@ def test_every_byte_of_dram_is_the_interpreters(
     engine: Engine, simulator: Simulator, tmp_path: Path, seed: int, stalls: float, latency: int, base: int
 ) -> None:
     program = random_program(engine, np.random.default_rng(seed), steps=5)
-    image = program.image()
-    expected = np.full(program.memory_bytes, 0xA5, np.uint8)
-    expected[: len(image)] = np.frombuffer(image, np.uint8)
-    interpreter.run(program, expected)
-    whole = Region(name="all", address=0, bytes=program.memory_bytes)
-    job = Job(
-        image=image,
-        entry=program.entry,
-        memory_bytes=program.memory_bytes,
-        inputs={},
-        dumps=(whole,),
-        dram=DramTiming(bytes_per_cycle=Fraction(engine.bus_bytes), read_latency_cycles=latency, write_latency_cycles=latency),
-        limit_cycles=200_000,
-        stalls=Stalls(share=stalls, seed=seed & 0xFFFF),
-        base_address=base,
-    )
+    expected = meaning(program)
+    job = replace(whole_job(program, latency), stalls=Stalls(share=stalls, seed=seed & 0xFFFF), base_address=base)
     found = simulate(simulator, job, tmp_path)
     assert found.runs[0].done
     assert found.violations == ()
@@ -73,6 +84,28 @@ def test_every_byte_of_dram_is_the_interpreters(
     assert events[Event.MAC_START].size == events[Event.MAC_DONE].size == counts[Opcode.COMPUTE]
     assert events[Event.DRAIN_START].size == events[Event.DRAIN_DONE].size
     assert events[Event.STORE_START].size == events[Event.STORE_DONE].size == counts[Opcode.STORE]
+
+
+def test_a_second_start_needs_no_reset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images one after another, with a reset before the first only: nothing of the first run is left."""
+
+    def harness(bus_bytes: int) -> dict[str, str]:
+        files = whole(bus_bytes)
+        main = files["main.cpp"].replace("top_.rst = 1;", "top_.rst = cold_, cold_ = false;")
+        warm = main.replace("    const Job& job_;", "    bool cold_ = true;\n    const Job& job_;")
+        assert warm.count("cold_") == 3
+        return {**files, "main.cpp": warm}
+
+    whole = tools._harness  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(tools, "_harness", harness)
+    program = random_program(SMALL, np.random.default_rng(3), steps=5)
+    inputs = np.random.default_rng(4).integers(0, 256, (3, 1024), dtype=np.uint8)
+    job = replace(whole_job(program, 7), inputs={Region(name="in", address=0, bytes=1024): inputs})
+    found = simulate(build(emit(SMALL), SMALL.bus_bytes, tmp_path / "build"), job, tmp_path)
+    assert [run.done for run in found.runs] == [True] * 3
+    assert found.violations == ()
+    for values, dram in zip(inputs, found.dumps["all"], strict=True):
+        assert np.flatnonzero(dram != meaning(program, values)).tolist() == []
 
 
 def test_the_same_engine_gives_the_same_bytes() -> None:

@@ -35,11 +35,12 @@ class RidgelineEngine(Elaboratable):
             **{f"ev_{unit}_{what}": 1 for unit in ("load", "mac", "drain", "store") for what in ("start", "done")},
         }  # fmt: skip
         self.ports = {name: Signal(width, name=name) for name, width in widths.items()}
+        self.done = Signal()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.domains.sync = domain = ClockDomain()
-        m.d.comb += [domain.clk.eq(self.ports["clk"]), domain.rst.eq(self.ports["rst"])]
+        m.d.comb += [domain.clk.eq(self.ports["clk"]), domain.rst.eq(self._restart(m))]
         engine = self.engine
         m.submodules.fetch = self.fetch = Fetch(engine)
         m.submodules.loader = self.load = Load(engine)
@@ -61,22 +62,32 @@ class RidgelineEngine(Elaboratable):
         self._tokens(m)
         return m
 
+    def _restart(self, m: Module) -> Signal:
+        """A start is a reset of all units first, so that no token of the last program is left; `begin` follows."""
+        restart = Signal(reset_less=True)
+        waiting = Signal(reset_less=True)
+        self.begin = Signal(reset_less=True)
+        self.entry = Signal(32, reset_less=True)
+        m.d.sync += [restart.eq(self.ports["rst"] | self.ports["start"]), waiting.eq(self.ports["start"]), self.begin.eq(waiting)]
+        with m.If(self.ports["start"]):
+            m.d.sync += self.entry.eq(self.ports["entry"])
+        m.d.comb += self.ports["done"].eq(self.done & ~self.ports["start"] & ~waiting)
+        return restart
+
     def _control(self, m: Module) -> None:
         ports, fetch, dispatch, load = self.ports, self.fetch, self.dispatch, self.load
         units = (load, self.weights, self.issue, self.drain, self.store)
         failed_before = Signal()
-        with m.If(ports["start"]):
-            m.d.sync += failed_before.eq(0)
         failed = (ports["m_axi_rvalid"] & (ports["m_axi_rresp"] != 0)) | (ports["m_axi_bvalid"] & (ports["m_axi_bresp"] != 0))
         with m.If(failed):
             m.d.sync += failed_before.eq(1)
         m.d.comb += [
-            fetch.start.eq(ports["start"]), fetch.entry.eq(ports["entry"]), fetch.stop.eq(dispatch.stop), fetch.take.eq(dispatch.take),
+            fetch.start.eq(self.begin), fetch.entry.eq(self.entry), fetch.stop.eq(dispatch.stop), fetch.take.eq(dispatch.take),
             fetch.beat_valid.eq(load.to_fetch), fetch.beat.eq(load.data), fetch.accepted.eq(load.fetch_ready),
             load.fetch_valid.eq(fetch.request), load.fetch_address.eq(fetch.address),
-            dispatch.start.eq(ports["start"]), dispatch.valid.eq(fetch.valid), dispatch.instruction.eq(fetch.instruction),
+            dispatch.start.eq(self.begin), dispatch.valid.eq(fetch.valid), dispatch.instruction.eq(fetch.instruction),
             dispatch.fetch_idle.eq(fetch.idle), dispatch.units_idle.eq(Cat(unit.idle for unit in units).all()),
-            ports["busy"].eq(dispatch.busy), ports["done"].eq(dispatch.done), ports["error"].eq(failed_before | dispatch.unknown),
+            ports["busy"].eq(dispatch.busy), self.done.eq(dispatch.done), ports["error"].eq(failed_before | dispatch.unknown),
         ]  # fmt: skip
 
     def _read_port(self, m: Module) -> None:

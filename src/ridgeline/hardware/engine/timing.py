@@ -36,6 +36,7 @@ TOKEN_LATENCY = 2  # cycles from the event to the cycle in which the waiting uni
 # Fetch: bursts of FETCH_BURST_BYTES, FETCH_BURSTS of them in flight or waiting to be dispatched; they go before loads.
 FETCH_BURST_BYTES = 256
 FETCH_BURSTS = 4
+FETCH_START = 3  # cycles from `start` to the choice of the first burst: all units are reset in between
 
 OUTSTANDING_WRITES = 16  # bursts
 WRITE_QUEUE = 16  # beats between the output buffer and the port

@@ -10,7 +10,8 @@ from ridgeline.flows.build import Built, build
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return build(tiny.write(tmp_path_factory.mktemp("tiny")))
+    with tiny.compiling(tmp_path_factory):
+        return build(tiny.write(tmp_path_factory.mktemp("tiny")))
 
 
 @pytest.fixture

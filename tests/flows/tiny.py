@@ -1,9 +1,13 @@
 """A tiny network with its data, built once by a process on a small engine."""
 
+import fcntl
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ridgeline.flows.options import Options
@@ -51,3 +55,11 @@ def write(folder: Path) -> Options:
     images = rng.standard_normal((IMAGES, 2, 6, 6)).astype(np.float32)
     np.savez(folder / "data.npz", image=images, labels=np.array([0, 1, 2, 0]))
     return Options(network=str(folder / "tiny.onnx"), data=folder / "data.npz", device="ulx3s-85f", out=folder / "out", pins=PINS)
+
+
+@contextmanager
+def compiling(factory: pytest.TempPathFactory) -> Generator[None]:
+    """One process at a time, so that the simulator is compiled once and then comes from the cache."""
+    with (factory.getbasetemp().parent / "tiny.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

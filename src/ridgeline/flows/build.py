@@ -23,6 +23,7 @@ from ridgeline.flows.pages import write_report
 from ridgeline.flows.progress import Progress, Silent
 from ridgeline.flows.summary import Accuracy, Results, accuracy, summary
 from ridgeline.flows.synthesis import Synthesis, synthesise
+from ridgeline.tools import verilator
 from ridgeline.tools.simulator import Stalls
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def build(options: Options, progress: Progress | None = None) -> Built:
 
 def _build(options: Options, folder: Path, work: Path, progress: Progress) -> tuple[dict[str, Any], str | None]:
     device = read_target(options)
+    _require_tools()
     progress.step("reading the network")
     network = source.read_model(options.network, batch=options.batch)
     network = replace(network, graph=replace(network.graph, name=source.network_name(options.network)))
@@ -83,6 +85,12 @@ def _build(options: Options, folder: Path, work: Path, progress: Progress) -> tu
     if options.data is None:
         progress.note("no --data: calibrated and verified on seeded noise, so quality figures say nothing about real inputs")
     return found, None if checked.mismatch is None else str(checked.mismatch)
+
+
+def _require_tools() -> None:
+    """What is missing is said now, not in minutes. Raises MissingToolError."""
+    verilator.root()
+    verilator.cxx()
 
 
 def _data(options: Options, network: Network) -> Data:

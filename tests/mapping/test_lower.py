@@ -10,8 +10,9 @@ from ridgeline.algorithm.graph import Graph, Node, Port, Quantisation, Requantis
 from ridgeline.algorithm.operators import Conv, MaxPool, Operator
 from ridgeline.errors import DoesNotFitError
 from ridgeline.hardware.engine.engine import Engine
+from ridgeline.mapping import stream
 from ridgeline.mapping.lower import lower
-from ridgeline.mapping.program import Load, Target
+from ridgeline.mapping.program import Load, Store, Target
 from ridgeline.mapping.tiling import Tiling
 from ridgeline.testing.graphs import LAYERS, random_layer_graph, random_network
 
@@ -88,6 +89,20 @@ def test_many_tables_take_turns() -> None:
         if checked == 2:
             return
     pytest.fail("no network with more than 8 tables was drawn")
+
+
+def test_stores_are_waited_for_before_they_are_too_many_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "UNTAKEN_STORES", 3)
+    rng = np.random.default_rng(3)
+    graph = random_layer_graph(rng, "conv", largest_channels=20, largest_size=12)
+    engine = random_engine(rng)
+    (_, height, width), name = graph.tensors[graph.nodes[0].output].shape, graph.nodes[0].name
+    program = lower(graph, engine, {name: Tiling(y=1, x=width, m=engine.lanes_out, group_y=1, group_x=1)})
+    program.verify()
+    assert differences(program, graph, codes_for(rng, graph)) == []
+    waits = [item.wait_stored for item in program.instructions if isinstance(item, Load)]
+    stores = sum(isinstance(item, Store) for item in program.instructions)
+    assert height * width <= stores <= sum(waits) + 3 + width
 
 
 def test_tile_that_does_not_fit() -> None:

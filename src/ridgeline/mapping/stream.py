@@ -18,6 +18,7 @@ from ridgeline.mapping.program import Compute, End, Instruction, Load, Store, Ta
 PREFETCHED_LOADS = 4  # ahead of a step's computes: as many as a unit's queue holds, so that they never keep the computes from their unit
 AHEAD_STEPS = 2
 BEATS_LIMIT = (1 << 16) - 1
+UNTAKEN_STORES = 1 << 15  # `stored` tokens that no load has waited for; the engine counts them in 16 bits
 NEVER = -1
 
 
@@ -233,7 +234,7 @@ def _issue_load(stream: Stream, side: _Side, tile: Tile, run: Run, step: int) ->
         tile.address = address
     fields.update(
         target=tile.target,
-        wait_stored=_stored_wait(stream, run.after),
+        wait_stored=_stored_wait(stream, max(run.after, len(stream.stores) - 1 - UNTAKEN_STORES)),
         dram_address=run.dram_address,
         dram_pitch=run.dram_pitch,
         buffer_address=tile.address + run.offset,

@@ -24,6 +24,7 @@ Clock: TypeAlias = tuple[int, ...]
 # What a clock counts: loads complete; computes whose weights are read, whose activations are read, that are drained; stores read, acknowledged.
 LOADED, WEIGHED, READ, DRAINED, FETCHED, STORED = range(6)
 START: Clock = (0,) * 6
+TOKEN_LIMIT = (1 << 16) - 1
 
 
 def _join(*clocks: Clock) -> Clock:
@@ -72,7 +73,10 @@ class _State:
         raise CheckFailedError(f"{self.where}: {message}")
 
     def give(self, token: str, clock: Clock) -> None:
-        self.tokens.setdefault(token, []).append(clock)
+        given = self.tokens.setdefault(token, [])
+        given.append(clock)
+        if len(given) - self.taken.get(token, 0) > TOKEN_LIMIT:
+            self.fail(f"gives a '{token}' token when {TOKEN_LIMIT:,} wait to be taken; the engine counts no further")
 
     def take(self, token: str, count: int = 1) -> Clock:
         """The clock of the last of `count` tokens."""

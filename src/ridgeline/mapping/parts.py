@@ -13,6 +13,7 @@ import numpy as np
 from ridgeline.algorithm.graph import Graph, Node, Requantise
 from ridgeline.algorithm.operators import Add, AveragePool, Concat, Conv, ConvTranspose, Copy, Expand, MaxPool, Mul, Resize, Select
 from ridgeline.errors import DoesNotFitError, UnsupportedError
+from ridgeline.hardware.engine import timing
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping.layer import Pair, Part, Pattern, Work
 from ridgeline.mapping.program import Mode
@@ -258,13 +259,14 @@ def _passes(window: _Window, taps: int, words: int) -> tuple[int, int, int]:
     when each pass reads its pixels once, and loads and takes `words` weight words.
     """
     wide, stride, (rows, columns) = window.kernel[1], window.stride[1], window.size
+    least = max(words, timing.RUN_PERIOD if rows * columns == 1 else timing.RUN_MINIMUM)
     best = (1, wide, 1)
     if window.dilation[1] != 1 or stride > EMIT_LIMIT:
         return best
-    cost = wide * (max(rows * columns, words) + words)
+    cost = wide * (max(rows * columns, least) + words)
     for size in range(2, min(taps, MASK_TAPS, wide) + 1):
         count = _pass_count(wide, size)
-        cycles = count * (max(rows * ((columns - 1) * stride + size), words) + words)
+        cycles = count * (max(rows * ((columns - 1) * stride + size), least) + words)
         if cycles < cost:
             best, cost = (size, count, 1 if count == 1 else (wide - size) // (count - 1)), cycles
     return best

@@ -97,8 +97,9 @@ def _prediction(summaries: Mapping[str, Any]) -> list[Row]:
         if layer["simulated_cycles"] > LAYER_SHARE * summary["cycles"]["simulated"]
     ]
     worst, layer_error = max(layers, key=lambda pair: pair[1])
+    network = "zoo: predicted against simulated cycles, network"
+    layer = "zoo: the same, layers above 1 % of the time"
     return [
-        Row(figure="zoo: predicted against simulated cycles, network", value=percent(error), target="<= 2 %", worst=name, holds=error <= NETWORK_ERROR,
-            peer="FPGA'15: 7.2 %"),
-        Row(figure="zoo: the same, layers above 1 % of the time", value=percent(layer_error), target="<= 5 %", worst=worst, holds=layer_error <= LAYER_ERROR),
-    ]  # fmt: skip
+        Row(figure=network, value=percent(error), target="<= 2 %", worst=name, holds=error <= NETWORK_ERROR, peer="FPGA'15: 7.2 %"),
+        Row(figure=layer, value=percent(layer_error), target="<= 5 %", worst=worst, holds=layer_error <= LAYER_ERROR),
+    ]

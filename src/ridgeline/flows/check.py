@@ -182,7 +182,7 @@ def _compared(folder: Path, design: Design, inputs: Mapping[str, Array], simulat
         images=images,
         values_compared=values,
         cycles=run.cycles,
-        layer_cycles=layer_cycles(design.layers, run.events[Event.STORE_DONE]),
+        layer_cycles=layer_cycles(design.layers, run.events[Event.MAC_DONE], run.cycles),
         read_bytes=run.read_bytes,
         write_bytes=run.write_bytes,
         events=run.events,
@@ -211,13 +211,14 @@ def golden_values(path: Path, design: Design, inputs: Mapping[str, Array]) -> It
         yield start, {**call(copy, feeds, names), **call(original, feeds)}
 
 
-def layer_cycles(layers: Sequence[Layer], store_done: Array) -> tuple[int, ...]:
-    """A layer's cycles: from the previous layer's last acknowledged store to its own."""
+def layer_cycles(layers: Sequence[Layer], mac_done: Array, cycles: int) -> tuple[int, ...]:
+    """A layer's cycles: from the array's last read for the previous layer to its last for this one; the last layer's end is the program's."""
     ends: list[int] = []
-    stores = 0
+    computes = 0
     for layer in layers:
-        stores += layer.stores
-        ends.append(int(store_done[stores - 1]) + 1 if 0 < stores <= len(store_done) else 0)
+        computes += layer.computes
+        ends.append(int(mac_done[computes - 1]) + 1 if computes <= len(mac_done) else cycles)
+    ends[-1] = cycles
     return tuple(end - before for before, end in zip([0, *ends], ends, strict=False))
 
 

@@ -81,7 +81,7 @@ class Layer(Struct, frozen=True):
     macs: int
     output: str
     golden: str
-    stores: int
+    computes: int
 
 
 class Design(Struct, frozen=True):
@@ -121,7 +121,7 @@ class Predicted(Struct, frozen=True):
 
 def describe(program: Program, graph: Graph, golden_names: Mapping[str, str], dram: DramTiming, device: str) -> Design:
     """`golden_names`: a node's output tensor -> the name of its value in golden.onnx."""
-    from ridgeline.mapping.program import Store
+    from ridgeline.mapping.program import Compute
 
     layers = tuple(
         Layer(
@@ -130,7 +130,7 @@ def describe(program: Program, graph: Graph, golden_names: Mapping[str, str], dr
             macs=span.macs,
             output=span.output,
             golden=golden_names[span.output],
-            stores=sum(isinstance(item, Store) for item in program.instructions[span.start : span.stop]),
+            computes=sum(isinstance(item, Compute) for item in program.instructions[span.start : span.stop]),
         )
         for span in program.spans
     )

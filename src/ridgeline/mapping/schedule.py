@@ -39,7 +39,8 @@ class DramTiming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPrediction:
-    """One node's share of the time: from the previous node's last acknowledged store to its own."""
+    """One node's share of the time: from the array's last read for the previous node to its last for this one, and for the last node to the
+    end of the program. So the shares add up to the whole, and no node uses more of the array than there is."""
 
     node: str
     operator: str
@@ -229,16 +230,20 @@ def _layers(program: Program, tables: _Tables, events: Array, dram: DramTiming) 
     previous = 0
     layers: list[LayerPrediction] = []
     for span in program.spans:
-        layer = _layer(program, span, previous, events, dram)
+        opcode = Opcode.STORE if span is program.spans[-1] else Opcode.COMPUTE
+        layer = _layer(program, span, previous, _end(program, span, opcode, events), dram)
         previous = layer.stop_cycle
         layers.append(layer)
     return tuple(layers)
 
 
-def _layer(program: Program, span: Span, previous: int, events: Array, dram: DramTiming) -> LayerPrediction:
+def _end(program: Program, span: Span, opcode: Opcode, events: Array) -> int:
+    """The cycle after the last instruction of a kind."""
+    return max(int(events[index]["stop"]) for index in range(span.start, span.stop) if program.instructions[index].opcode == opcode) + 1
+
+
+def _layer(program: Program, span: Span, previous: int, stop: int, dram: DramTiming) -> LayerPrediction:
     engine, items = program.engine, program.instructions[span.start : span.stop]
-    stops = [int(events[span.start + i]["stop"]) for i, item in enumerate(items) if isinstance(item, Store)]
-    stop = max(stops, default=previous)
     array = sum(row[-4] * row[-3] for row in (compute_row(item, engine) for item in items if isinstance(item, Compute)))
     read, write = layer_bytes(items, engine)
     cycles = stop - previous

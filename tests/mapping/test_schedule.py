@@ -1,0 +1,148 @@
+"""The predicted schedule: its own rules, and cycle for cycle against the emitted engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.mapping.cases import random_engine
+
+from ridgeline.backends.rtl import emit
+from ridgeline.errors import InputError
+from ridgeline.hardware.engine.engine import Engine
+from ridgeline.mapping.lower import lower
+from ridgeline.mapping.program import Compute, End, Load, Mode, Opcode, Program, Span, Store, Target
+from ridgeline.mapping.schedule import DramTiming, layer_bytes, predict
+from ridgeline.testing.graphs import random_network
+from ridgeline.testing.mappings import random_tilings
+from ridgeline.tools.simulator import Event, Job, Simulator, build, simulate
+
+ENGINE = Engine(
+    lanes_out=4, lanes_in=4, bus_bytes=8, activation_bytes=1 << 13, weight_bytes=1 << 12, output_bytes=1 << 11, accumulator_depth=64
+)
+SLOW = DramTiming(bytes_per_cycle=Fraction(8, 3), read_latency_cycles=37, write_latency_cycles=37)
+FAST = DramTiming(bytes_per_cycle=Fraction(16), read_latency_cycles=5, write_latency_cycles=9)
+
+
+def small_program(**changes: int) -> Program:
+    """One tile of 32 pixels, 9 runs, one store."""
+    compute = Compute(
+        mode=Mode.MATRIX, address=0, row_bytes=256, rows=8, ky_count=3, kx_count=3, y_count=4, x_count=8, output_rows=4, output_columns=8,
+        weight_wait=1, activation_wait=1, output_commit=1,
+    )  # fmt: skip
+    instructions = (
+        Load(target=Target.WEIGHT, signal_ready=1, dram_address=0, buffer_address=0, beats=22),
+        Load(target=Target.ACTIVATION, signal_ready=1, dram_address=8192, buffer_address=0, beats=200),
+        replace(compute, **changes),
+        Store(wait_ready=1, dram_address=16384, buffer_address=0, vectors=32),
+        End(),
+    )
+    return Program(
+        engine=ENGINE, network="small", instructions=instructions, constants=bytes(4096), entry=4096, memory_bytes=32768, placements={}, inputs=(),
+        outputs=(), spans=(Span(node="conv", operator="Conv", macs=32 * 9 * 16, start=0, stop=5, output="y"),),
+    )  # fmt: skip
+
+
+def random_program(seed: int, engine: Engine | None = None) -> Program:
+    rng = np.random.default_rng(seed)
+    engine = engine or random_engine(rng)
+    graph = random_network(rng)
+    return lower(graph, engine, random_tilings(rng, graph, engine))
+
+
+def test_a_run_lasts_as_long_as_its_pixels() -> None:
+    events = predict(small_program(), FAST).events[2]
+    assert events["stop"] - events["start"] == 9 * 32 - 1
+    assert events["drain_stop"] > events["drain_start"] + 32 > events["stop"]
+
+
+def test_short_runs_wait_for_the_accumulators_and_the_blocks() -> None:
+    # 2 words of 8 bytes a block; a sum in memory takes 4 cycles.
+    added = predict(small_program(y_count=1, x_count=1, output_rows=1, output_columns=1), FAST).events[2]
+    kept = predict(small_program(y_count=1, x_count=1, output_rows=1, output_columns=1, in_place=1), FAST).events[2]
+    assert added["stop"] - added["start"] == 8 * 4
+    assert kept["stop"] - kept["start"] == 8 * 2
+
+
+def test_a_layer_takes_all_the_time_when_alone() -> None:
+    prediction = predict(small_program(), SLOW)
+    (layer,) = prediction.layers
+    assert prediction.cycles == layer.stop_cycle + 1
+    assert layer.array_cycles == 9 * 32
+    assert layer.write_bytes == 32 * 4
+    assert layer.read_bytes == (222 + 5 * 8) * 8
+    assert layer.bound == "memory"
+    assert layer.utilisation == pytest.approx(32 * 9 * 16 / (layer.cycles * 16))
+
+
+def test_what_never_comes_is_told() -> None:
+    program = small_program()
+    load = replace(program.instructions[1], signal_ready=0)  # type: ignore[call-arg]
+    stuck = replace(program, instructions=(program.instructions[0], load, *program.instructions[2:]))
+    with pytest.raises(
+        InputError, match="program of 'small' never ends: load is done, compute waits at instruction 2, store waits at instruction 3"
+    ):
+        predict(stuck, FAST)
+
+
+def test_a_memory_without_bandwidth_is_refused() -> None:
+    with pytest.raises(InputError, match="bytes_per_cycle is 0"):
+        DramTiming(bytes_per_cycle=Fraction(0), read_latency_cycles=1, write_latency_cycles=1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_events_keep_their_order(seed: int) -> None:
+    program = random_program(seed)
+    for dram in (SLOW, FAST):
+        prediction = predict(program, dram)
+        events = prediction.events
+        for opcode in (Opcode.LOAD, Opcode.COMPUTE, Opcode.STORE):
+            places = [i for i, item in enumerate(program.instructions) if item.opcode == opcode]
+            assert np.all(np.diff(events["start"][places]) > 0)
+            assert np.all(events["stop"][places] >= events["start"][places])
+            assert np.all(events["start"][places] > prediction.dispatched[places])
+        assert sum(layer.cycles for layer in prediction.layers) + 1 == prediction.cycles
+        assert sum(layer.array_cycles for layer in prediction.layers) <= prediction.cycles
+        moved = layer_bytes(program.instructions, program.engine)
+        assert prediction.write_bytes == moved[1]
+        assert prediction.cycles >= (prediction.read_bytes + prediction.write_bytes) / dram.bytes_per_cycle
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_faster_memory_is_no_slower(seed: int) -> None:
+    program = random_program(seed)
+    slow = predict(program, SLOW).cycles
+    for dram in (replace(SLOW, bytes_per_cycle=Fraction(16)), replace(SLOW, read_latency_cycles=5, write_latency_cycles=5)):
+        assert predict(program, dram).cycles <= slow * 1.01  # turns on the bus may fall a little otherwise
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Simulator:
+    return build(emit(ENGINE), ENGINE.bus_bytes, tmp_path_factory.mktemp("engine"))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_emitted_engine_takes_the_predicted_cycles(seed: int, simulator: Simulator, tmp_path: Path) -> None:
+    """Every layer: nothing is fitted, so what differs is a cycle here and there where reads and writes meet."""
+    program = random_program(seed, ENGINE)
+    dram = (SLOW, FAST, replace(SLOW, bytes_per_cycle=Fraction(8), read_latency_cycles=120))[seed % 3]
+    prediction = predict(program, dram)
+    limit = 2 * prediction.cycles + 1000
+    job = Job(
+        image=program.image(), entry=program.entry, memory_bytes=program.memory_bytes, inputs={}, dumps=(), dram=dram, limit_cycles=limit
+    )
+    run = simulate(simulator, job, tmp_path).runs[0]
+    assert run.done
+    assert prediction.cycles == pytest.approx(run.cycles, rel=0.005)
+    done = dict(
+        zip((i for i, item in enumerate(program.instructions) if isinstance(item, Store)), run.events[Event.STORE_DONE], strict=True)
+    )
+    previous = 0
+    for span, layer in zip(program.spans, prediction.layers, strict=True):
+        stop = max(int(done[i]) for i in range(span.start, span.stop) if i in done)
+        if stop - previous > run.cycles / 100:
+            assert layer.cycles == pytest.approx(stop - previous, rel=0.03, abs=8)
+        previous = stop

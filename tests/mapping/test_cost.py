@@ -13,7 +13,7 @@ from ridgeline.explore.choose import best_tilings
 from ridgeline.explore.space import BUFFERS
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping import cost
-from ridgeline.mapping.layer import Work, input_tile_words, weight_words
+from ridgeline.mapping.layer import Work, weight_words
 from ridgeline.mapping.lower import lower
 from ridgeline.mapping.parts import works
 from ridgeline.mapping.schedule import DramTiming, predict

@@ -121,6 +121,8 @@ def _rows(found: Sequence[Measured]) -> list[Row]:
 
 def _by_kind(found: Sequence[Measured]) -> str:
     """The kinds whose median is the worst."""
-    medians = {kind: statistics.median(abs(layer.error) for layer in found if layer.kind == kind) for kind in {layer.kind for layer in found}}
+    medians = {
+        kind: statistics.median(abs(layer.error) for layer in found if layer.kind == kind) for kind in {layer.kind for layer in found}
+    }
     worst = sorted(medians.items(), key=lambda pair: (-pair[1], pair[0]))[:4]
     return "medians: " + ", ".join(f"{kind} {percent(median)}" for kind, median in worst)

@@ -105,7 +105,12 @@ def measure() -> list[Row]:
     tally = Tally()
 
     @settings(
-        max_examples=NETWORKS, phases=[Phase.generate], derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=NETWORKS,
+        phases=[Phase.generate],
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
     )
     @given(case=CASES)
     def draw(case: Case) -> None:
@@ -165,7 +170,9 @@ def _keep(case: Case, codes: dict[str, Array], folder: Path, number: int) -> Non
 
 def _row(tally: Tally) -> Row:
     replaced = ", ".join(f"{count} {why}" for why, count in tally.replaced.items()) or "none"
-    ran = f"{tally.layers:,} layers, {tally.values:,} values, {len(ENGINES)} engines, {tally.stalled} with stalls; draws replaced: {replaced}"
+    ran = (
+        f"{tally.layers:,} layers, {tally.values:,} values, {len(ENGINES)} engines, {tally.stalled} with stalls; draws replaced: {replaced}"
+    )
     return Row(
         figure=f"{tally.networks} random networks in Verilog: wrong values",
         value=f"{tally.wrong_values:,} ({len(tally.failures)} networks)" if tally.failures else "0",

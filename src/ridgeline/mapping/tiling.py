@@ -9,8 +9,7 @@ from itertools import product
 
 from ridgeline.errors import DoesNotFitError
 from ridgeline.hardware.engine.engine import Engine
-from ridgeline.mapping.layer import Pair, Pattern, Work, block_words, input_tile_words, snap, weight_words
-from ridgeline.mapping.program import Mode
+from ridgeline.mapping.layer import Pair, Work, block_words, input_tile_words, snap, weight_words
 
 COUNT_LIMIT = 4095  # of the loops of a COMPUTE, 12 bits
 CHUNK_LIMIT = (1 << 14) - 1
@@ -225,8 +224,3 @@ def _activation_traffic(tiling: Tiling, work: Work, engine: Engine) -> int:
     passes = 1 if tiles == 1 else -(-work.blocks * engine.lanes_out // tiling.m)
     tile = input_tile_words(work, tiling.y, tiling.x, engine.bus_bytes) * engine.bus_bytes
     return tiles * passes * tile + work.blocks * weight_words(work, engine) * engine.weight_word_bytes
-
-
-def is_copy(work: Work) -> bool:
-    """Whether one run does it all, so that nothing is ever added to an accumulator."""
-    return work.runs == 1 or work.pattern is not Pattern.WINDOW or work.mode is Mode.PRODUCT

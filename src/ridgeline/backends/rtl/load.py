@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ridgeline.backends.rtl.burst import LENGTH_BITS, BurstCutter
 from ridgeline.backends.rtl.decode import layout
 from ridgeline.backends.rtl.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, StructLayout, Value
@@ -149,39 +151,56 @@ class Load(Elaboratable):
         """Each beat goes to a register and from there to where its burst says; a table is written byte by byte."""
         current = Signal(BURST, reset_less=True)
         active = Signal()
-        kind = Signal(StructLayout({"activation": 1, "weight": 1, "table": 1, "fetch": 1, "stop": 1, "signal_ready": 1}))
-        serial = Countdown(log2(self.engine.bus_bytes) + 1, "serial")
-        writing = Signal()
+        next_active = Signal()
+        kind = Signal(_KIND)
+        holding = Signal()
+        next_holding = Signal()
         accept = Signal()
-        m.d.comb += [self.rready.eq(active & ~writing), accept.eq(self.rvalid & self.rready)]
-        m.d.comb += bursts.pop.eq(~active | (accept & self.rlast))
-        m.d.sync += kind.as_value().eq(0)
+        table = Signal()
+        serial = Countdown(log2(self.engine.bus_bytes) + 1, "serial")
+        m.d.comb += [
+            accept.eq(self.rvalid & self.rready),
+            bursts.pop.eq(~active | (accept & self.rlast)),
+            next_active.eq(Mux(bursts.pop, bursts.valid, active)),
+            table.eq(~current.fetch & (current.target == Target.TABLE)),
+            next_holding.eq(Mux(holding, ~serial.last, accept & table)),
+        ]
+        m.d.sync += [
+            active.eq(next_active), holding.eq(next_holding), self.rready.eq(next_active & ~next_holding),
+            self.data.eq(self.rdata), self.word.eq(current.word),
+            kind.fetch.eq(accept & current.fetch),
+            kind.activation.eq(accept & ~current.fetch & (current.target == Target.ACTIVATION)),
+            kind.weight.eq(accept & ~current.fetch & (current.target == Target.WEIGHT)),
+            kind.table.eq(accept & table),
+            kind.stop.eq(accept & ~current.fetch & current.final & self.rlast),
+            kind.signal_ready.eq(accept & current.signal_ready),
+        ]  # fmt: skip
         with m.If(accept):
-            m.d.sync += [
-                self.data.eq(self.rdata), self.word.eq(current.word), current.word.eq(current.word + 1),
-                kind.fetch.eq(current.fetch),
-                kind.activation.eq(~current.fetch & (current.target == Target.ACTIVATION)),
-                kind.weight.eq(~current.fetch & (current.target == Target.WEIGHT)),
-                kind.table.eq(~current.fetch & (current.target == Target.TABLE)),
-                kind.stop.eq(~current.fetch & current.final & self.rlast),
-                kind.signal_ready.eq(current.signal_ready),
-            ]  # fmt: skip
-            with m.If(~current.fetch & (current.target == Target.TABLE)):
-                m.d.sync += [
-                    writing.eq(1),
-                    self.table_address.eq(current.word << log2(self.engine.bus_bytes)),
-                    *serial.load(self.engine.bus_bytes),
-                ]
+            m.d.sync += current.word.eq(current.word + 1)
         with m.If(bursts.pop):
-            m.d.sync += [active.eq(bursts.valid), current.as_value().eq(bursts.out.as_value())]
-        with m.If(writing):
-            m.d.sync += [self.table_address.eq(self.table_address + 1), *serial.step(), self.data.eq(self.data >> 8)]
-            with m.If(serial.last):
-                m.d.sync += writing.eq(0)
+            m.d.sync += current.as_value().eq(bursts.out.as_value())
+        with m.If(holding):
+            m.d.sync += serial.step()
+        with m.Else():
+            m.d.sync += serial.load(Const(self.engine.bus_bytes, log2(self.engine.bus_bytes) + 1))
+        self._tables(m, kind, holding)
         m.d.comb += [
             self.to_activation.eq(kind.activation), self.to_weight.eq(kind.weight), self.to_fetch.eq(kind.fetch),
             self.activation_ready.eq(kind.stop & kind.signal_ready & kind.activation),
             self.weight_ready.eq(kind.stop & kind.signal_ready & kind.weight),
-            self.table_write.eq(writing), self.table_data.eq(self.data[:8]), self.stopped.eq(kind.stop),
+            self.stopped.eq(kind.stop),
         ]  # fmt: skip
-        return active | writing | kind.as_value().any()
+        return active | holding | self.table_write | kind.as_value().any()
+
+    def _tables(self, m: Module, kind: Any, holding: Signal) -> None:
+        """The bytes of a beat, one a cycle, while the next beat is held back."""
+        left = Signal(8 * self.engine.bus_bytes, name="table_bytes", reset_less=True)
+        m.d.sync += [self.table_write.eq(holding), left.eq(Mux(self.table_write, left >> 8, self.data))]
+        with m.If(kind.table):
+            m.d.sync += self.table_address.eq(self.word << log2(self.engine.bus_bytes))
+        with m.Elif(self.table_write):
+            m.d.sync += self.table_address.eq(self.table_address + 1)
+        m.d.comb += self.table_data.eq(left[:8])
+
+
+_KIND = StructLayout({"activation": 1, "weight": 1, "table": 1, "fetch": 1, "stop": 1, "signal_ready": 1})

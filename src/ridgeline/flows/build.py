@@ -95,9 +95,14 @@ def _require_tools() -> None:
 
 def _data(options: Options, network: Network) -> Data:
     inputs = floats.network_inputs(network)
-    if options.data is not None:
-        return read_data(options.data, inputs)
-    return noise(inputs, images=max(NOISE_IMAGES, options.images or 0), seed=options.seed)
+    if options.data is None:
+        data = noise(inputs, images=max(NOISE_IMAGES, options.images or 0), seed=options.seed)
+    else:
+        data = read_data(options.data, inputs)
+    most = min(data.images, MOST_IMAGES)
+    if options.images is not None and not 1 <= options.images <= most:
+        raise InputError(f"--images is {options.images}; the data holds {data.images:,} images, of which 1 to {most} can be simulated")
+    return data
 
 
 def _quantised(network: Network, data: Data, folder: Path, progress: Progress) -> tuple[Graph, dict[str, Array]]:
@@ -156,12 +161,7 @@ def _lowered(integer: Graph, choice: Choice, folder: Path, device: Device, progr
 
 
 def _images(options: Options, data: Data, predicted_cycles: int) -> int:
-    if options.images is not None:
-        most = min(data.images, MOST_IMAGES)
-        if not 1 <= options.images <= most:
-            raise InputError(f"--images is {options.images}; the data holds {data.images:,} images, of which 1 to {most} can be simulated")
-        return options.images
-    return max(1, min(data.images, MOST_IMAGES, SIMULATED_CYCLES // max(1, predicted_cycles)))
+    return options.images or max(1, min(data.images, MOST_IMAGES, SIMULATED_CYCLES // max(1, predicted_cycles)))
 
 
 def _write_outputs(folder: Path, codes: Mapping[str, Array], checked: Checked) -> None:

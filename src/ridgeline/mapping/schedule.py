@@ -117,6 +117,7 @@ def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
         "beat_instructions": max(1, engine.bus_bytes // INSTRUCTION_BYTES),
         "fetch_beats": timing.FETCH_BURST_BYTES // engine.bus_bytes,
         "fetch_bursts": timing.FETCH_BURSTS,
+        "fetch_start": timing.FETCH_START,
         "table_cycles": engine.bus_bytes + 1,  # a byte a cycle, and the one in which the next beat is taken
         "weight_latency": timing.weight_latency(engine),
         "weight_free": timing.weight_latency(engine) - 1,
@@ -128,7 +129,10 @@ def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
         "run_period": timing.RUN_PERIOD,
         "cut_period": timing.CUT_PERIOD,
         "mac_latency": timing.accumulate_latency(engine),
+        "drain_walk": timing.DRAIN_START,
         "drain_minimum": timing.DRAIN_MINIMUM,
+        "drain_done": timing.DRAIN_LATENCY,
+        "output_ready": timing.DRAIN_LATENCY + 1,
         "store_show": timing.store_rotate_stages(engine) + 5,  # address, memory, register, rotator, queue
         "store_queue": timing.WRITE_QUEUE,
         **_STAGES,
@@ -140,17 +144,13 @@ def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
 
 # Registers between an event in one unit and what it makes possible elsewhere, by design of backends/rtl.
 _STAGES = {
-    "fetch_start": 1,  # start -> the first burst is chosen
     "fetch_latency": 4,  # an instruction's last beat -> it can be dispatched
     "load_request": 2,  # a burst is chosen -> its address is accepted
     "load_ready": 2,  # the last beat -> its token can be taken
     "load_rest": 2,  # a LOAD's last row is handed on -> the next one can start
     "weight_start": 1,  # a COMPUTE is taken -> its first word
     "activation_free": 5,  # the last read -> its token can be taken
-    "drain_walk": 1,  # start -> the first vector is read
-    "drain_done": 13,  # the last vector is read -> written
     "half_free": 1,  # the last vector is read -> the MAC unit may write over it
-    "output_ready": 14,  # the last vector is read -> its token can be taken
     "store_request": 5,  # a run -> the address of its first burst is accepted
     "store_issue": 3,  # an address is accepted -> its first beat is read from the buffer
     "output_free": 4,  # the last beat is read from the buffer -> its token can be taken

@@ -28,19 +28,28 @@ class Option:
 def best(graph, space: Space) -> dict[Engine, tuple[float, float]]:
     """(cycles, bytes) of the network on every engine of the space that fits the device and holds a tile of every layer."""
     found: dict[Engine, tuple[float, float]] = {}
-    limits = space.limits
-    for corner in space.corners():
+    for corner in considered(space):
         layers = [work for made in works(graph, corner).values() for work in made]
         options = {work: list(every_option(work, corner, space)) for work in dict.fromkeys(layers)}
         for sizes in product(*space.sizes()):
             engine = with_buffers(corner, sizes)
-            need = resources(engine, space.device.family)
-            if need.dsp > limits.dsp or need.bram_18kb > limits.bram_18kb or need.lut > limits.lut or need.ff > limits.ff:
+            if not within(engine, space):
                 continue
             picks = [min(((o.cycles, o.bytes) for o in options[work] if fits(o, sizes)), default=None) for work in layers]
             if None not in picks:
                 found[engine] = sum(pick[0] for pick in picks), sum(pick[1] for pick in picks)
     return found
+
+
+def within(engine: Engine, space: Space) -> bool:
+    need, limits = resources(engine, space.device.family), space.limits
+    return need.dsp <= limits.dsp and need.bram_18kb <= limits.bram_18kb and need.lut <= limits.lut and need.ff <= limits.ff
+
+
+def considered(space: Space) -> list[Engine]:
+    """Arrays of at least 8 lanes both ways, where the device holds one."""
+    fitting = [corner for corner in space.corners() if within(corner, space)]
+    return [corner for corner in fitting if corner.lanes_out >= 8 and corner.lanes_in >= 8] or fitting
 
 
 def fits(option: Option, sizes: tuple[int, ...]) -> bool:

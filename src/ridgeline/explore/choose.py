@@ -20,7 +20,7 @@ import numpy as np
 
 from ridgeline.algorithm.graph import Graph
 from ridgeline.errors import DoesNotFitError, InputError
-from ridgeline.explore.space import BUFFERS, PINS, Limits, Space, limits, with_buffers
+from ridgeline.explore.space import BUFFERS, PINS, Limits, Space, is_narrow, limits, with_buffers
 from ridgeline.hardware.device import Device
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.hardware.engine.resources import ResourceCount, resources
@@ -32,7 +32,7 @@ from ridgeline.mapping.tiling import Order, Tiling, clipped, default_tiling, leg
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Objective = Literal["latency", "throughput"]
-TOLERANCE = 0.005  # designs this close to the fastest count as equally fast
+TOLERANCE = 0.01  # designs this close to the fastest count as equally fast: half of the error that a prediction may have
 CONFIRMED = 3  # designs whose real programs are predicted
 RESOURCES = {"dsp": "dsp", "bram": "bram_18kb", "lut": "lut", "ff": "ff"}  # a resource's name, and its field
 SAMPLES = 400  # points kept for a report
@@ -90,6 +90,9 @@ class Candidate:
         return self.bytes / self.cycles
 
 
+_Rated: TypeAlias = tuple[Candidate, tuple[dict[str, Tiling], Prediction]]
+
+
 def device_timing(device: Device) -> DramTiming:
     """The device's memory at its clock: a write is acknowledged as late as a read arrives."""
     rate = Fraction(device.dram.bytes_per_s) / Fraction(str(device.clock_mhz)) / 10**6
@@ -118,7 +121,7 @@ def choose(
     space = Space(device=device, dram=device_timing(device), limits=limits(device, caps or {}), pins=pins or {})
     found = search(graph, space)
     rated = [(candidate, confirm(graph, candidate.engine, space.dram)) for candidate in finalists(found.candidates)]
-    candidate, (tilings, prediction) = min(rated, key=lambda item: item[1][1].cycles)
+    candidate, (tilings, prediction) = _frugal(rated)
     tilings, prediction = refine(graph, candidate.engine, space.dram, (tilings, prediction))
     explored = replace(found.explored, time_s=time.perf_counter() - started)
     return Choice(
@@ -141,9 +144,10 @@ class Search:
 def search(graph: Graph, space: Space) -> Search:
     """Every engine of the space that fits; the candidates are, for each choice of lanes, taps and bus, the front of cycles over block RAMs."""
     corners = [(corner, resources(corner, space.device.family)) for corner in space.corners()]
-    inside = [(corner, need) for corner, need in corners if _within(need, space.limits)]
-    if not inside:
+    fitting = [(corner, need) for corner, need in corners if _within(need, space.limits)]
+    if not fitting:
         raise _nothing_fits(corners, space)
+    inside = [(corner, need) for corner, need in fitting if not is_narrow(corner)] or fitting
     jobs = _jobs(graph, inside, space)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done = list(pool.map(_Job.run, jobs))
@@ -310,7 +314,7 @@ def finalists(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """The few that may be best: of the fastest those that need least bandwidth, then the fastest of other choices of lanes."""
     fastest = min(candidate.cycles for candidate in candidates)
     equal = [candidate for candidate in candidates if candidate.cycles <= fastest * (1 + TOLERANCE)]
-    equal.sort(key=lambda item: (round(item.bytes_per_cycle, 3), item.need.dsp, item.need.bram_18kb, item.need.lut, item.cycles))
+    equal.sort(key=lambda item: (*_cost(item), item.cycles))
     rest = sorted(candidates, key=lambda item: (item.cycles, item.bytes, item.need.bram_18kb))
     chosen: dict[tuple[int, ...], Candidate] = {}
     for candidate in (*equal, *rest):
@@ -319,6 +323,18 @@ def finalists(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
         if len(chosen) == CONFIRMED:
             break
     return tuple(chosen.values())
+
+
+def _frugal(rated: Sequence[_Rated]) -> _Rated:
+    """Of those whose programs are equally fast, the one that needs the least bandwidth, then the fewest resources."""
+    fastest = min(prediction.cycles for _, (_, prediction) in rated)
+    equal = [item for item in rated if item[1][1].cycles <= fastest * (1 + TOLERANCE)]
+    return min(equal, key=lambda item: (*_cost(item[0]), item[1][1].cycles))
+
+
+def _cost(candidate: Candidate) -> tuple[float, ...]:
+    need = candidate.need
+    return round(candidate.bytes_per_cycle, 3), need.dsp, need.bram_18kb, need.lut
 
 
 def confirm(graph: Graph, engine: Engine, dram: DramTiming) -> tuple[dict[str, Tiling], Prediction]:

@@ -12,6 +12,7 @@ from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping.schedule import DramTiming
 
 LANES = (4, 8, 16, 32, 64)
+NARROW = 8  # lanes: arrays with fewer of either kind are considered only where no other fits
 TAPS = (1, 2, 3)
 BUSES = (4, 8, 16, 32, 64, 128)
 BUFFERS = ("activation_bytes", "weight_bytes", "output_bytes", "accumulator_depth")
@@ -65,6 +66,11 @@ class Space:
 
     def _choices(self, name: str, every: tuple[int, ...]) -> tuple[int, ...]:
         return (self.pins[name],) if name in self.pins else every
+
+
+def is_narrow(engine: Engine) -> bool:
+    """Such an array is for parts that hold no wider one: its shape would fit one network only, and the next program runs on the same engine."""
+    return min(engine.lanes_out, engine.lanes_in) < NARROW
 
 
 def useful_buses(bytes_per_cycle: Fraction) -> tuple[int, ...]:

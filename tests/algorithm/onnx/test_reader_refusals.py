@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.algorithm.onnx.drafts import draft
 
 from ridgeline.algorithm.onnx.reader import read_network
+from ridgeline.algorithm.onnx.runtime import run
 from ridgeline.errors import InputError, RidgelineError, UnsupportedError
 
 BORDER = np.array([0, 0, 1, 1, 0, 0, 1, 1])
@@ -148,6 +149,44 @@ def test_the_batch_binds_the_first_axis() -> None:
     assert read_network(fixed).graph.inputs[0].shape == (4, 6, 6)
     assert "the batch is 3 by --batch, but its inputs have 'x': 2" in refusal(fixed, InputError, batch=3)
     assert "a batch of 0" in refusal(CONV, InputError, batch=0)
+
+
+def test_an_operator_that_onnx_never_had_has_a_line_a_node() -> None:
+    model = changed(
+        draft("c=Conv(x,w) y=Relu(c)", w=(3, 4, 3, 3)),
+        lambda proto: [setattr(node, "op_type", f"My{node.op_type}") for node in proto.graph.node],
+    )
+    wanted = "ONNX has no such operator; export the network with ONNX's own operators"
+    assert refusal(model).splitlines() == [f"conv0 (MyConv): {wanted}", f"relu1 (MyRelu): {wanted}"]
+
+
+def test_an_output_that_no_node_computes_is_named() -> None:
+    passing = changed(CONV, lambda proto: proto.graph.output.append(proto.graph.input[0]))
+    assert refusal(passing) == "the network: output 'x' is an input or a constant; remove it from the network's outputs"
+    bare = changed(CONV, lambda proto: proto.graph.output.pop())
+    assert "1 nodes, 0 outputs); export the network again" in refusal(bare, InputError)
+
+
+def test_an_input_without_a_shape_is_named() -> None:
+    model = changed(CONV, lambda proto: proto.graph.input[0].type.tensor_type.ClearField("shape"))
+    assert "input 'x' has no shape, or no batch axis" in refusal(model, InputError)
+
+
+@pytest.mark.parametrize(("variance", "said"), [(0.0, "0"), (-1.0, "-1")])
+def test_a_variance_without_a_root_is_named(variance: float, said: str) -> None:
+    ones = np.ones(3, np.float32)
+    model = draft("c=Conv(x,w) y=BatchNormalization<epsilon=0.0>(c,g,g,g,v)", w=(3, 4, 3, 3), g=ones, v=ones * np.float32(variance))
+    assert refusal(model).endswith(f"its variance plus epsilon is {said}, not above 0; check the file's constants")
+
+
+def test_nodes_of_one_name_are_told_apart() -> None:
+    model = changed(
+        draft("c=Conv(x,w) s=Sigmoid(c) y=Conv(s,v)", w=(4, 4, 3, 3), v=(2, 4, 1, 1)),
+        lambda proto: [setattr(node, "name", "same") for node in proto.graph.node],
+    )
+    network = read_network(model)
+    assert len({node.name for node in network.graph.nodes}) == len(network.graph.nodes) == 2
+    assert {"y"} == set(run(network.model, {"x": np.zeros((1, 4, 6, 6), np.float32)}))
 
 
 def test_old_and_new_versions() -> None:

@@ -44,6 +44,7 @@ def load_model(source: Path | str | bytes) -> Loaded:
     notes = _check_versions(model, name)
     _check_order(model, name)
     _check_numbers(model, name)
+    _check_operators(model)
     _check_schema(model, name)
     expand_quantised(model)
     return Loaded(model=model, name=name, notes=notes)
@@ -68,7 +69,8 @@ def _parsed(data: bytes, name: str) -> onnx.ModelProto:
     except Exception as error:  # protobuf's DecodeError and, for broken text, ValueError kinds
         raise InputError(f"{name} is not an ONNX file, or is cut short ({len(data):,} bytes)") from error
     if not model.graph.node or not model.graph.output:
-        raise InputError(f"{name} holds no ONNX graph ({len(data):,} bytes, {len(model.graph.node)} nodes); export the network again")
+        found = f"{len(data):,} bytes, {len(model.graph.node)} nodes, {len(model.graph.output)} outputs"
+        raise InputError(f"{name} holds no ONNX graph ({found}); export the network again")
     broken = next((text for text in _texts(model) if not isinstance(text, str)), None)
     if broken is not None:
         raise InputError(f"{name} is damaged: {broken!r} is no name")
@@ -164,6 +166,9 @@ def _check_order(model: onnx.ModelProto, name: str) -> None:
     missing = next((value.name for value in graph.output if value.name not in known), None)
     if missing is not None:
         raise InputError(f"{name}: no node computes the output '{missing}'")
+    passed = next((value.name for value in graph.output if value.name not in made), None)
+    if passed is not None:
+        raise UnsupportedError(f"{name}: output '{passed}' is an input or a constant; remove it from the network's outputs")
     if [id(node) for node in ordered] != [id(node) for node in graph.node]:
         copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
         del graph.node[:]
@@ -197,9 +202,21 @@ def _check_numbers(model: onnx.ModelProto, name: str) -> None:
             )
 
 
+def _check_operators(model: onnx.ModelProto) -> None:
+    """Raises for operators that ONNX never had, one line a node."""
+    own = {function.name for function in model.functions}
+    unknown = [
+        f"{node.name or next(iter(node.output), node.op_type)} ({node.op_type}): ONNX has no such operator; export the network with ONNX's own operators"
+        for node in model.graph.node
+        if node.domain in ("", "ai.onnx") and node.op_type not in own and not onnx.defs.has(node.op_type, "")
+    ]
+    if unknown:
+        raise UnsupportedError("\n".join(unknown))
+
+
 def _check_schema(model: onnx.ModelProto, name: str) -> None:
-    """ONNX's own checker. It wants a shape for every output, which many files lack and which is inferred again anyway."""
-    for value in model.graph.output:
+    """ONNX's own checker. It wants a shape for every input and output: an input without one is named later, an output's is inferred again."""
+    for value in (*model.graph.input, *model.graph.output):
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()
     try:

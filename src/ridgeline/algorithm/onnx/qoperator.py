@@ -14,6 +14,8 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
+from ridgeline.errors import InputError
+
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 _MICROSOFT = "com.microsoft"
@@ -101,4 +103,7 @@ def _bias(inputs: list[str], index: int, constants: Mapping[str, onnx.TensorProt
     if any(each not in constants for each in names):
         return None
     codes, first, second = (onnx.numpy_helper.to_array(constants[each]).astype(np.float64) for each in names)
-    return (codes.reshape(-1) * (first.reshape(-1) * second.reshape(-1))).astype(np.float32)
+    bias = codes.reshape(-1) * (first.reshape(-1) * second.reshape(-1))
+    if np.abs(bias).max(initial=0) > np.finfo(np.float32).max:
+        raise InputError(f"bias '{names[0]}' times its scales is beyond float32; repair the file's scales '{names[1]}' and '{names[2]}'")
+    return bias.astype(np.float32)

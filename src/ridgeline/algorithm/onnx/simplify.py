@@ -18,6 +18,7 @@ import onnx_ir.passes.common as common
 from onnxscript import optimizer
 
 from ridgeline.algorithm.onnx.load import first_line, without_data
+from ridgeline.algorithm.onnx.step import unique
 from ridgeline.errors import InputError, UnsupportedError
 
 BATCH_NAME = "batch"
@@ -51,11 +52,20 @@ def simplify(proto: onnx.ModelProto, name: str, batch: int | None) -> Simplified
             optimizer.remove_unused_nodes(model)
             common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
             common.RemoveUnusedNodesPass()(model)
+            _name_apart(model)
             folded = ir.serde.serialize_model(model)
         except Exception as error:
             raise InputError(f"{name} cannot be simplified: {first_line(_cause(error))}") from error
         _infer(model, folded, name)
     return Simplified(model=model, proto=folded, batch=extent)
+
+
+def _name_apart(model: ir.Model) -> None:
+    """Files may name two nodes alike; onnxruntime refuses that."""
+    taken: set[str] = set()
+    for node in model.graph:
+        if node.name:
+            node.name = unique(node.name, taken)
 
 
 def _should_fold(node: ir.Node) -> bool | None:

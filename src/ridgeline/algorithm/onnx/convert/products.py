@@ -61,9 +61,12 @@ def batch_normalization(low: Lowering, step: Step) -> None:
     value = low.operand(step, 0)
     rank = len(value.view)
     value = low.bind(value, [1], list(range(2, rank - 1)), [rank - 1] if rank > 2 else [])
-    scale = gain / np.sqrt(variance + step.number("epsilon", 1e-5))
+    spread = variance + step.number("epsilon", 1e-5)
+    if spread.size and spread.min() <= 0:
+        raise RefusedError(f"its variance plus epsilon is {spread.min():g}, not above 0", "check the file's constants")
+    scale = gain / np.sqrt(spread)
     offset = shift - mean * scale
-    if scale.shape != value.shape[1:2] or offset.shape != scale.shape or not np.isfinite(scale).all():
+    if scale.shape != value.shape[1:2] or offset.shape != scale.shape:
         raise RefusedError(f"its statistics of shape {scale.shape} do not fit {value.shape[1:2]} channels", "check the file's constants")
     trailing = (1,) * (rank - 2)
     stored = [low.storage_of(value, array.reshape(-1, *trailing)) for array in (scale, offset)]

@@ -83,32 +83,34 @@ class Issue(Elaboratable):
     def _sequence(self, m: Module, runs: Runs) -> Signal:
         """One read a cycle, row by row, when the run may begin. Returns what the address registers do in the next cycle."""
         item = self.queue.out
-        active = Signal()
-        first_read = Signal(reset_less=True)
+        waiting = Signal()  # a run's first read is next
+        going = Signal()  # one of its others is
         issue = Signal()
+        start = Signal()
         take = Signal()
         run_done = Signal()
         x = Countdown(12, "x")
         y = Countdown(12, "y")
         columns = Signal(12, reset_less=True)
         m.d.comb += [
-            issue.eq(active & (~first_read | self._permitted(m, issue, first_read))),
+            start.eq(waiting & self._permitted(m, issue, start)),
+            issue.eq(going | start),
             run_done.eq(issue & x.last & y.last),
-            take.eq(runs.valid & ~runs.take & (~active | run_done)),
-            self.block_taken.eq(issue & first_read & self.needs_block),
-            self.started.eq(issue & first_read & self.group_first),
+            take.eq(runs.valid & ~runs.take & ((~waiting & ~going) | run_done)),
+            self.block_taken.eq(start & self.needs_block),
+            self.started.eq(start & self.group_first),
             self.stopped.eq(run_done & self.group_last),
-            self.idle.eq(~active & ~runs.valid & self.queue.empty),
+            self.idle.eq(~waiting & ~going & ~runs.valid & self.queue.empty),
         ]
         with m.If(issue):
-            m.d.sync += [first_read.eq(0), *x.step()]
+            m.d.sync += [waiting.eq(0), going.eq(1), *x.step()]
             with m.If(x.last):
                 m.d.sync += [*x.load(columns), *y.step()]
         with m.If(run_done):
-            m.d.sync += active.eq(0)
+            m.d.sync += going.eq(0)
         with m.If(take):
             m.d.sync += [
-                active.eq(1), first_read.eq(1), self.group_first.eq(runs.first), self.group_last.eq(runs.last),
+                waiting.eq(1), self.group_first.eq(runs.first), self.group_last.eq(runs.last),
                 *x.load(item.x_count), *y.load(item.y_count), columns.eq(item.x_count),
                 self.needs_block.eq(((item.mode == Mode.MATRIX) | (item.mode == Mode.DEPTHWISE)) & (runs.first | ~item.hold)),
                 self.adds.eq(~item.hold & ~item.in_place & ~(item.first & runs.first)),
@@ -117,19 +119,18 @@ class Issue(Elaboratable):
         self._tokens(m)
         command = Signal(_COMMAND)
         m.d.sync += [
-            runs.take.eq(take), command.issue.eq(issue), command.first_read.eq(first_read), command.group_first.eq(self.group_first),
+            runs.take.eq(take), command.issue.eq(issue), command.first_read.eq(start), command.group_first.eq(self.group_first),
             command.row_done.eq(x.last), command.swap.eq(self.block_taken), command.half.eq(self.half),
             command.handover.eq(self.stopped & self.flags.last), command.release.eq(self.stopped & self.flags.activation_release),
         ]  # fmt: skip
         return command
 
-    def _permitted(self, m: Module, issue: Signal, first_read: Signal) -> Value:
+    def _permitted(self, m: Module, issue: Signal, start: Signal) -> Value:
         """Whether a run's first read may issue."""
         starts = Signal(RUN_MINIMUM - 2)  # in the last cycles, the newest in bit 0
         reads = Signal(RUN_MINIMUM - 2)
         close_start = Signal()  # in the last RUN_MINIMUM - 1 cycles
         close_read = Signal()
-        start = issue & first_read
         m.d.sync += [
             starts.eq(starts << 1 | start), close_start.eq(start | starts.any()), reads.eq(reads << 1 | issue), close_read.eq(issue | reads.any()),
         ]  # fmt: skip

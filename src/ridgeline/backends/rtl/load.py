@@ -35,8 +35,8 @@ class Load(Elaboratable):
         self.fetch_address = Signal(32)
         self.arvalid = Signal()
         self.arready = Signal()
-        self.araddr = Signal(40, reset_less=True)
-        self.arlen = Signal(8, reset_less=True)
+        self.araddr = Signal(40)
+        self.arlen = Signal(8)
         self.rvalid = Signal()
         self.rready = Signal()
         self.rdata = Signal(bus)
@@ -115,18 +115,15 @@ class Load(Elaboratable):
         return fsm.ongoing("IDLE") & self.queue.empty
 
     def _addresses(self, m: Module, cutter: BurstCutter, bursts: Queue) -> Value:
-        """Fetch first. A burst is noted when its address is chosen, then the base is added."""
+        """Fetch first. Both queues have room for all bursts that may be outstanding, so neither needs to be asked."""
         shift = log2(self.engine.bus_bytes)
-        chosen = Signal()
-        address = Signal(32, reset_less=True)
-        length = Signal(LENGTH_BITS, reset_less=True)
-        free = ~chosen | ~self.arvalid | self.arready
+        m.submodules.addresses = addresses = Queue(StructLayout({"address": 32, "beats": LENGTH_BITS}), depth=OUTSTANDING_READS)
         choose = Signal()
         allowed = Signal()
         outstanding = Signal(range(OUTSTANDING_READS + 1))
         m.d.sync += outstanding.eq(outstanding + choose - (self.rvalid & self.rready & self.rlast))
         m.d.comb += [
-            allowed.eq(free & ~outstanding[-1]),
+            allowed.eq(~outstanding[-1]),
             choose.eq(allowed & (self.fetch_valid | cutter.valid)),
             self.fetch_ready.eq(allowed),
             cutter.ready.eq(allowed & ~self.fetch_valid),
@@ -136,16 +133,15 @@ class Load(Elaboratable):
             bursts.data.signal_ready.eq(cutter.tag.signal_ready),
             bursts.data.final.eq(cutter.tag.final & cutter.last),
             bursts.data.word.eq(cutter.word),
+            addresses.push.eq(choose),
+            addresses.data.address.eq(Mux(self.fetch_valid, self.fetch_address, Cat(Const(0, shift), cutter.beat))),
+            addresses.data.beats.eq(Mux(self.fetch_valid, FETCH_BURST_BYTES // self.engine.bus_bytes, cutter.beats)),
+            addresses.pop.eq(self.arready),
+            self.arvalid.eq(addresses.valid),
+            self.araddr.eq(self.base_address + addresses.out.address),
+            self.arlen.eq(addresses.out.beats - 1),
         ]
-        with m.If(free):
-            m.d.sync += [
-                chosen.eq(choose),
-                address.eq(Mux(self.fetch_valid, self.fetch_address, Cat(Const(0, shift), cutter.beat))),
-                length.eq(Mux(self.fetch_valid, FETCH_BURST_BYTES // self.engine.bus_bytes, cutter.beats)),
-            ]
-        with m.If(~self.arvalid | self.arready):
-            m.d.sync += [self.arvalid.eq(chosen), self.araddr.eq(self.base_address + address), self.arlen.eq(length - 1)]
-        return chosen | self.arvalid
+        return ~addresses.empty
 
     def _beats(self, m: Module, bursts: Queue) -> Value:
         """Each beat goes to a register and from there to where its burst says; a table is written byte by byte."""

@@ -100,15 +100,16 @@ class Queue(Elaboratable):
         style = "small" if self.depth <= 32 else "block"
         m.submodules.memory = memory = Memory(width=len(data), depth=self.depth, style=style)
         level = Signal(range(self.depth + 1))
+        some = Signal()  # level is not 0
         head = Signal(range(self.depth))
         tail = Signal(range(self.depth))
         store = Signal()
         fetch = Signal()
         m.d.comb += [
             self.ready.eq(~level[-1]),
-            self.empty.eq(~self.valid & (level == 0)),
+            self.empty.eq(~self.valid & ~some),
             store.eq(self.push & self.ready),
-            fetch.eq((level != 0) & (~self.valid | self.pop)),
+            fetch.eq(some & (~self.valid | self.pop)),
             memory.write_enable.eq(store),
             memory.write_address.eq(head),
             memory.write_data.eq(data),
@@ -116,10 +117,14 @@ class Queue(Elaboratable):
             memory.read_address.eq(tail),
             out.eq(memory.read_data),
         ]
-        m.d.sync += [
-            level.eq(level + store - fetch),
-            self.valid.eq(fetch | (self.valid & ~self.pop)),
-        ]
+        m.d.sync += self.valid.eq(fetch | (self.valid & ~self.pop))
+        more = Signal.like(level, name="more")
+        less = Signal.like(level, name="less")
+        m.d.comb += [more.eq(level + 1), less.eq(level - 1)]
+        with m.If(store & ~fetch):
+            m.d.sync += [level.eq(more), some.eq(1)]
+        with m.Elif(fetch & ~store):
+            m.d.sync += [level.eq(less), some.eq(level != 1)]
         with m.If(store):
             m.d.sync += head.eq(head + 1)
         with m.If(fetch):

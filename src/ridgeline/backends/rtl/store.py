@@ -27,8 +27,8 @@ class Store(Elaboratable):
         self.base_address = Signal(40)
         self.awvalid = Signal()
         self.awready = Signal()
-        self.awaddr = Signal(40, reset_less=True)
-        self.awlen = Signal(8, reset_less=True)
+        self.awaddr = Signal(40)
+        self.awlen = Signal(8)
         self.wvalid = Signal()
         self.wready = Signal()
         self.wdata = Signal(8 * engine.bus_bytes)
@@ -122,19 +122,25 @@ class Store(Elaboratable):
         return fsm.ongoing("WAIT") & self.queue.empty & ~filled
 
     def _addresses(self, m: Module, cutter: BurstCutter, bursts: Queue, acknowledged: Queue) -> Value:
-        """Addresses go ahead of their data; the data follow once an address is accepted."""
+        """Addresses go ahead of their data; the data follow once an address is accepted. Each queue has room for all outstanding bursts."""
         bus = log2(self.engine.bus_bytes)
-        held = Signal(self.burst, reset_less=True)
-        address = Signal(32, reset_less=True)
-        chosen = Signal()
+        shape = StructLayout({"address": 32, "burst": self.burst})
+        m.submodules.addresses = addresses = Queue(shape, depth=OUTSTANDING_WRITES)
         outstanding = Signal(range(OUTSTANDING_WRITES + 1))
-        sent = Signal(self.burst, reset_less=True)
-        move = Signal()
         accepted = Signal()
+        burst = addresses.data.burst
+        sent = addresses.out.burst
         m.d.comb += [
+            cutter.ready.eq(~outstanding[-1]),
+            addresses.push.eq(cutter.valid & cutter.ready),
+            addresses.data.address.eq(Cat(Const(0, bus), cutter.beat)),
+            burst.word.eq(cutter.word), burst.beats.eq(cutter.beats), burst.first.eq(cutter.first), burst.last.eq(cutter.last),
+            burst.run.as_value().eq(cutter.tag.as_value()),
+            self.awvalid.eq(addresses.valid),
+            self.awaddr.eq(self.base_address + addresses.out.address),
+            self.awlen.eq(sent.beats - 1),
+            addresses.pop.eq(self.awready),
             accepted.eq(self.awvalid & self.awready),
-            move.eq(chosen & (~self.awvalid | self.awready) & ~outstanding[-1]),
-            cutter.ready.eq(~chosen | move),
             bursts.push.eq(accepted),
             bursts.data.as_value().eq(sent.as_value()),
             acknowledged.push.eq(accepted),
@@ -142,21 +148,9 @@ class Store(Elaboratable):
             self.bready.eq(acknowledged.valid),
             acknowledged.pop.eq(self.bvalid),
             self.stored.eq(self.bvalid & self.bready & acknowledged.out),
-        ]
-        m.d.sync += outstanding.eq(outstanding + move - (self.bvalid & self.bready))
-        with m.If(cutter.ready):
-            m.d.sync += [
-                chosen.eq(cutter.valid), address.eq(Cat(Const(0, bus), cutter.beat)), held.word.eq(cutter.word), held.beats.eq(cutter.beats),
-                held.first.eq(cutter.first), held.last.eq(cutter.last), held.run.as_value().eq(cutter.tag.as_value()),
-            ]  # fmt: skip
-        with m.If(self.awready):
-            m.d.sync += self.awvalid.eq(0)
-        with m.If(move):
-            m.d.sync += [
-                self.awvalid.eq(1), self.awaddr.eq(self.base_address + address), self.awlen.eq(held.beats - 1),
-                sent.as_value().eq(held.as_value()),
-            ]  # fmt: skip
-        return chosen | self.awvalid | (outstanding != 0)
+        ]  # fmt: skip
+        m.d.sync += outstanding.eq(outstanding + addresses.push - (self.bvalid & self.bready))
+        return outstanding != 0
 
     def _beats(self, m: Module, bursts: Queue) -> None:
         """Reads the output buffer as fast as the queue of beats has room for."""

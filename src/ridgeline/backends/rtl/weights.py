@@ -95,7 +95,7 @@ class WeightUnit(Elaboratable):
         m.d.comb += [
             issue.eq(command.block | command.taps | command.parameters),
             command.final.eq(words.last),
-            complete.eq(in_blocks & (begun | shadow_free) & words.last),
+            complete.eq(in_blocks & words.last & (begun | shadow_free if _single(engine) else 1)),
             self.block_ready.eq(ready | complete),
             self.queue.pop.eq(finished),
             command.release.eq(finished & item.weight_release),
@@ -159,6 +159,11 @@ class WeightUnit(Elaboratable):
                 memory.read_address.eq(read),
             ]
             m.d.sync += self.data.word_select(column, 8 * engine.bus_bytes).eq(memory.read_data)
+
+
+def _single(engine: Engine) -> bool:
+    """Whether a block may be one word, so that its last word is its first too."""
+    return min(engine.block_words, engine.tap_block_words) == 1
 
 
 class _Blocks:

@@ -63,9 +63,8 @@ def memories(engine: Engine) -> Iterator[Memory]:
     yield Memory(name="output", width_bits=8 * lanes, depth=engine.output_bytes // lanes // slots, count=slots)
     yield Memory(name="accumulators", width_bits=32 * lanes, depth=engine.accumulator_depth, count=2)
     yield Memory(name="tables", width_bits=8, depth=TABLES * TABLE_BYTES, count=lanes)
-    entries = timing.FETCH_BURST_BYTES * timing.FETCH_BURSTS // bus
-    if entries > SMALL_QUEUE:
-        yield Memory(name="fetch", width_bits=8 * bus, depth=entries)
+    if _fetch_entries(engine) > SMALL_QUEUE:
+        yield Memory(name="fetch", width_bits=8 * bus, depth=_fetch_entries(engine))
 
 
 def multipliers(engine: Engine) -> int:
@@ -80,8 +79,84 @@ def resources(engine: Engine, family: Family) -> ResourceCount:
     return ResourceCount(dsp=multipliers(engine), bram_18kb=memory, lut=lut, ff=ff)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """LUTs and flip-flops of one of each structure, as Yosys maps it for a family. A lane is that of the array with its adder tree, comparators
+    and accumulation; the rest is what every engine has once: control, address generators and queues of instructions."""
+
+    lane_lut: float
+    lane_input_lut: float  # for each of lanes_in: its share of the adder tree and its operand's choice
+    tap_lut: float
+    requantise_lut: float
+    queue_bit_lut: float  # for each bit of 16 entries
+    multiplexer_lut: float  # of two bits
+    bus_byte_lut: float
+    rest_lut: float
+    lane_ff: float
+    lane_input_ff: float  # next and present weight, operand and product where the multiplier does not hold them
+    requantise_ff: float
+    bus_byte_ff: float
+    vector_byte_ff: float
+    rest_ff: float
+
+
+# Found from engines of 8x8, 4x16, 16x4 and (on ECP5) 16x8 lanes with buses of 16, 32, 8 and 64 bytes, synthesised by tools/yosys.py: the lane's and
+# the requantiser's figures from those modules alone, the others from what then remains of the whole.
+CELLS: dict[Family, Cells] = {
+    "ecp5": Cells(
+        lane_lut=172, lane_input_lut=31.4, tap_lut=35, requantise_lut=337, queue_bit_lut=1.5, multiplexer_lut=1, bus_byte_lut=6, rest_lut=4600,
+        lane_ff=148, lane_input_ff=40, requantise_ff=380, bus_byte_ff=47.7, vector_byte_ff=60, rest_ff=3912,
+    ),
+    "xc7": Cells(
+        lane_lut=209, lane_input_lut=7.5, tap_lut=15, requantise_lut=180, queue_bit_lut=0.67, multiplexer_lut=0.5, bus_byte_lut=8, rest_lut=3080,
+        lane_ff=115, lane_input_ff=8, requantise_ff=229, bus_byte_ff=47.7, vector_byte_ff=63, rest_ff=3598,
+    ),
+    "xcup": Cells(
+        lane_lut=209, lane_input_lut=7.5, tap_lut=15, requantise_lut=180, queue_bit_lut=0.67, multiplexer_lut=0.5, bus_byte_lut=6, rest_lut=3640,
+        lane_ff=148, lane_input_ff=40, requantise_ff=380, bus_byte_ff=47.7, vector_byte_ff=60, rest_ff=3415,
+    ),
+}  # fmt: skip
+CELLS["xcu"] = CELLS["xcup"]  # the same LUTs and DSP48E2
+
+
 def logic(engine: Engine, family: Family) -> tuple[int, int]:
     """(LUTs, flip-flops)."""
-    macs, lanes, vector, bus = engine.macs, engine.lanes_out, engine.vector_bytes, engine.bus_bytes
-    lut = 3000 + 30 * macs + 350 * lanes + 40 * bus + 30 * vector
-    return lut, 3000 + 60 * macs + 400 * lanes + 40 * bus + 40 * vector
+    cells, lanes, bus = CELLS[family], engine.lanes_out, engine.bus_bytes
+    lane_lut = cells.lane_lut + cells.lane_input_lut * engine.lanes_in + cells.tap_lut * engine.taps + cells.requantise_lut
+    lane_ff = cells.lane_ff + cells.lane_input_ff * engine.lanes_in + _tree_bits(engine) + 8 * max(2, engine.taps) + cells.requantise_ff
+    small_fetch = 0 if _fetch_entries(engine) > SMALL_QUEUE else 8 * bus
+    queue_bits = 9 * bus + small_fetch * -(-_fetch_entries(engine) // 16)  # written beats with their strobes, and fetched ones
+    multiplexers = 8 * _rotator_bytes(engine) + 8 * engine.lanes_out * timing.output_banks(engine) * timing.log2(
+        timing.output_banks(engine)
+    )
+    lut = (
+        lanes * lane_lut
+        + cells.queue_bit_lut * queue_bits
+        + cells.multiplexer_lut * multiplexers
+        + cells.bus_byte_lut * bus
+        + cells.rest_lut
+    )
+    ff = lanes * lane_ff + small_fetch + cells.bus_byte_ff * bus + cells.vector_byte_ff * engine.vector_bytes + cells.rest_ff
+    return round(lut), round(ff)
+
+
+def _tree_bits(engine: Engine) -> int:
+    """Bits of the registers of a lane's adder tree."""
+    terms, bits, total = engine.lanes_in, 16, 0
+    for _ in range(timing.tree_stages(engine)):
+        levels = min(timing.LEVELS_A_STAGE, timing.log2(terms))
+        terms, bits = terms >> levels, bits + levels
+        total += terms * bits
+    return total
+
+
+def _rotator_bytes(engine: Engine) -> int:
+    """Two-way multiplexers, of bytes, that bring any `vector` neighbours of all banks' bytes to the front: each level keeps what the later ones
+    can still reach."""
+    vector, total = engine.vector_bytes, timing.activation_banks(engine) * engine.vector_bytes
+    return sum(min(total, vector + (total >> level) - 1) for level in range(1, timing.log2(total) + 1))
+
+
+def _fetch_entries(engine: Engine) -> int:
+    """Bus words that the queue of fetched instructions holds."""
+    return timing.FETCH_BURST_BYTES * timing.FETCH_BURSTS // engine.bus_bytes

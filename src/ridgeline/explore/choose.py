@@ -33,7 +33,7 @@ from ridgeline.mapping.tiling import Order, Tiling, clipped, default_tiling, leg
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Objective = Literal["latency", "throughput"]
 TOLERANCE = 0.01  # designs this close to the fastest count as equally fast: half of the error that a prediction may have
-CONFIRMED = 3  # designs whose real programs are predicted
+CONFIRMED = 2  # frugal designs, and fast ones, whose real programs are predicted
 RESOURCES = {"dsp": "dsp", "bram": "bram_18kb", "lut": "lut", "ff": "ff"}  # a resource's name, and its field
 SAMPLES = 400  # points kept for a report
 
@@ -120,9 +120,10 @@ def choose(
     started = time.perf_counter()
     space = Space(device=device, dram=device_timing(device), limits=limits(device, caps or {}), pins=pins or {})
     found = search(graph, space)
-    rated = [(candidate, confirm(graph, candidate.engine, space.dram)) for candidate in finalists(found.candidates)]
+    rated = [
+        (item, refine(graph, item.engine, space.dram, confirm(graph, item.engine, space.dram))) for item in finalists(found.candidates)
+    ]
     candidate, (tilings, prediction) = _frugal(rated)
-    tilings, prediction = refine(graph, candidate.engine, space.dram, (tilings, prediction))
     explored = replace(found.explored, time_s=time.perf_counter() - started)
     return Choice(
         engine=candidate.engine,
@@ -311,18 +312,21 @@ class _Job:
 
 
 def finalists(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The few that may be best: of the fastest those that need least bandwidth, then the fastest of other choices of lanes."""
+    """The designs to confirm: of those that count as equally fast the frugal ones, and the fastest, of different arrays and buses each."""
     fastest = min(candidate.cycles for candidate in candidates)
     equal = [candidate for candidate in candidates if candidate.cycles <= fastest * (1 + TOLERANCE)]
-    equal.sort(key=lambda item: (*_cost(item), item.cycles))
-    rest = sorted(candidates, key=lambda item: (item.cycles, item.bytes, item.need.bram_18kb))
-    chosen: dict[tuple[int, ...], Candidate] = {}
-    for candidate in (*equal, *rest):
+    frugal = sorted(equal, key=lambda item: (*_cost(item), item.cycles))
+    fast = sorted(candidates, key=lambda item: (item.cycles, item.bytes, item.need.bram_18kb))
+    return tuple({candidate.engine: candidate for candidate in (*_different(frugal), *_different(fast))}.values())
+
+
+def _different(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The first of each kind of array and bus."""
+    first: dict[tuple[int, ...], Candidate] = {}
+    for candidate in candidates:
         engine = candidate.engine
-        chosen.setdefault((engine.lanes_out, engine.lanes_in, engine.bus_bytes), candidate)
-        if len(chosen) == CONFIRMED:
-            break
-    return tuple(chosen.values())
+        first.setdefault((engine.lanes_out, engine.lanes_in, engine.bus_bytes), candidate)
+    return list(first.values())[:CONFIRMED]
 
 
 def _frugal(rated: Sequence[_Rated]) -> _Rated:

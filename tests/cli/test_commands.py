@@ -194,7 +194,7 @@ def test_explore_prints_the_front(capsys: pytest.CaptureFixture[str], tmp_path: 
     status, out, err = run(capsys, *words)
     assert (status, err) == (0, "")
     assert "network    tiny on ulx3s-85f at 100 MHz\nengine     lanes_out 4, lanes_in 4, " in out
-    assert "\nchosen  cycles  bytes a cycle  lanes out" in out
+    assert "designs that no other one beats in cycles, multipliers and block RAMs together (--json: all)\n" in out
     status, out, err = run(capsys, *words, "--json")
     assert (status, err) == (0, "")
     assert json.loads(out)["pareto"]

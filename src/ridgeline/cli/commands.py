@@ -105,7 +105,7 @@ def build(network: str, out: Path | None, as_json: bool, **given: Any) -> None:
 @_each(DESIGN)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
 def explore(network: str, as_json: bool, **given: Any) -> None:
-    """Show the engines that suit NETWORK best on a device: the chosen one and the Pareto set of cycles and bandwidth. Builds nothing."""
+    """Show the engines that suit NETWORK best on a device: the chosen one and the Pareto set. Builds nothing."""
     from ridgeline.flows.explore import explore as run
 
     messages = Messages()

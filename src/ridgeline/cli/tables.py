@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+FRONT_ROWS = 20
+
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns padded to their widest cell; numbers to the right."""
@@ -60,8 +62,10 @@ def built(summary: Mapping[str, Any], out: str) -> str:
 def explored(summary: Mapping[str, Any]) -> str:
     """The result of `explore`: the choice, and the Pareto set."""
     engine, need, seen = summary["engine"], summary["resources"]["predicted"], summary["explored"]
-    names = [name for name in summary["engine"] if name in summary["pareto"][0]]
-    rows = [("*" if row["chosen"] else "", round(row["cycles"]), row["bytes_per_cycle"], *(row[name] for name in names)) for row in summary["pareto"]]
+    front: Sequence[Mapping[str, Any]] = summary["pareto"]
+    shown = front[:: max(1, -(-len(front) // FRONT_ROWS))]
+    names = [name for name in ("dsp", "bram", *engine) if shown and name in shown[0]]
+    rows = [(round(row["cycles"]), row["bytes_per_cycle"], *(row[name] for name in names)) for row in shown]
     chosen = pairs({
         "network": f"{summary['network']} on {summary['device']} at {summary['clock_mhz']:g} MHz",
         "engine": ", ".join(f"{name} {value:,}" for name, value in engine.items()),
@@ -69,7 +73,9 @@ def explored(summary: Mapping[str, Any]) -> str:
         "resources": ", ".join(f"{name} {value:,}" for name, value in need.items()) + " (predicted)",
         "explored": f"{seen['evaluated']:,} of {seen['legal']:,} legal designs evaluated, the others pruned with proof, in {seen['time_s']:.2f} s",
     })
-    return chosen + "\n\n" + table(["chosen", "cycles", "bytes a cycle", *(name.replace("_", " ") for name in names)], rows)
+    head = ["cycles", "bytes a cycle", *(name.replace("_", " ").removesuffix(" bytes") for name in names)]
+    title = f"{len(rows)} of the {len(front)} designs that no other one beats in cycles, multipliers and block RAMs together (--json: all)"
+    return f"{chosen}\n\n{title}\n{table(head, rows)}"
 
 
 def verified(summary: Mapping[str, Any]) -> str:

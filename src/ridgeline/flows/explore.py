@@ -44,8 +44,7 @@ def explore(options: Options, progress: Progress | None = None) -> Explored:
         "resources": {"predicted": resources(choice)},
         "explored": explored(choice),
         "pareto": [
-            {"cycles": point.cycles, "bytes_per_cycle": point.bytes_per_cycle, "chosen": point.chosen, **point.parameters}
-            for point in choice.pareto
+            {"cycles": point.cycles, "bytes_per_cycle": point.bytes_per_cycle, **point.parameters} for point in choice.pareto
         ],
     }
     return Explored(choice=choice, summary=summary)

@@ -119,6 +119,15 @@ def test_a_faster_memory_is_no_slower(seed: int) -> None:
         assert predict(program, dram).cycles <= slow * 1.01  # turns on the bus may fall a little otherwise
 
 
+def test_a_prediction_needs_no_constants() -> None:
+    rng = np.random.default_rng(8)
+    graph, engine = random_network(rng), random_engine(rng)
+    packed, bare = lower(graph, engine), lower(graph, engine, pack=False)
+    assert bare.instructions == packed.instructions
+    assert (bare.entry, bare.memory_bytes, bare.placements) == (packed.entry, packed.memory_bytes, packed.placements)
+    assert bare.constants == b""
+
+
 @pytest.fixture(scope="module")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Simulator:
     return build(emit(ENGINE), ENGINE.bus_bytes, tmp_path_factory.mktemp("engine"))

@@ -344,7 +344,7 @@ def _cost(candidate: Candidate) -> tuple[float, ...]:
 def confirm(graph: Graph, engine: Engine, dram: DramTiming) -> tuple[dict[str, Tiling], Prediction]:
     """The cheapest tilings in closed form, and what the schedule says of their real program."""
     tilings = best_tilings(graph, engine, dram)
-    return tilings, predict(lower(graph, engine, tilings), dram)
+    return tilings, predict(lower(graph, engine, tilings, pack=False), dram)
 
 
 def refine(
@@ -352,10 +352,10 @@ def refine(
 ) -> tuple[dict[str, Tiling], Prediction]:
     """Gives every layer that the schedule finds slower than with `default_tiling` that one, if the whole program gains by it."""
     tilings, prediction = found
-    plain = predict(lower(graph, engine), dram)
+    plain = predict(lower(graph, engine, pack=False), dram)
     pairs = zip(prediction.layers, plain.layers, strict=True)
     kept = {layer.node: tilings[layer.node] for layer, other in pairs if layer.node in tilings and layer.cycles <= other.cycles}
-    mixed = predict(lower(graph, engine, kept), dram)
+    mixed = predict(lower(graph, engine, kept, pack=False), dram)
     return min(((tilings, prediction), (kept, mixed), ({}, plain)), key=lambda item: item[1].cycles)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ridgeline.algorithm.graph import Graph, Node
 from ridgeline.hardware.engine.engine import TABLE_BYTES, TABLES, Engine
 from ridgeline.mapping.build import Plan, Source, add_part
-from ridgeline.mapping.layer import Part
+from ridgeline.mapping.layer import Part, weight_words
 from ridgeline.mapping.parts import layout, parts
 from ridgeline.mapping.program import INSTRUCTION_BYTES, Instruction, Load, Placement, Program, Span, Store, Target
 from ridgeline.mapping.stream import NEVER, TableLoad, write
@@ -22,15 +22,16 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 ALIGNMENT = 4096  # of the instructions and of every tensor
 
 
-def lower(graph: Graph, engine: Engine, tilings: Mapping[str, Tiling] | None = None) -> Program:
-    """The program of one image. `tilings` by node name; `default_tiling` for the rest.
+def lower(graph: Graph, engine: Engine, tilings: Mapping[str, Tiling] | None = None, *, pack: bool = True) -> Program:
+    """The program of one image. `tilings` by node name; `default_tiling` for the rest. Without `pack` the constants are left empty and all else is
+    the same, which is enough for a prediction and saves most of the time.
 
     Raises DoesNotFitError when a tile is larger than a buffer, UnsupportedError for an operator that the engine does not have.
     """
     sizes = layout(graph, engine)
     placements = _placements(graph, engine, sizes)
     plan = Plan(engine=engine, placements=placements)
-    constants = _Constants(engine=engine)
+    constants = _Constants(engine=engine, pack=pack)
     ends: list[tuple[Node, int, str]] = []
     for node in graph.nodes:
         made = parts(graph, node, engine, sizes)
@@ -76,8 +77,10 @@ class _Constants:
     size: int
     slot_stores: list[int]  # the last store of the last node that used each slot
     slots: int  # tables so far
+    pack: bool
 
-    def __init__(self, *, engine: Engine) -> None:
+    def __init__(self, *, engine: Engine, pack: bool = True) -> None:
+        self.pack = pack
         self.engine, self.chunks, self.size, self.slots = engine, [], 0, 0
         self.slot_stores = [NEVER] * TABLES
 
@@ -91,7 +94,7 @@ class _Constants:
             table = TableLoad(slot=slot, dram_address=address, beats=-(-TABLE_BYTES // self.engine.bus_bytes), after=self.slot_stores[slot])
         sources: list[Source] = []
         for number, part in enumerate(made):
-            weights = self._append(packed(part, self.engine).reshape(-1))
+            weights = self._append(self._weights(part))
             sources.append(Source(weights=weights, table=table if number == 0 else None, slot=slot))
         return sources
 
@@ -100,11 +103,18 @@ class _Constants:
         if self.slots:
             self.slot_stores[(self.slots - 1) % TABLES] = len(plan.store_steps) - 1
 
+    def _weights(self, part: Part) -> Array:
+        if self.pack:
+            return packed(part, self.engine).reshape(-1)
+        size = part.work.blocks * weight_words(part.work, self.engine) * self.engine.weight_word_bytes
+        return np.broadcast_to(np.zeros(1, np.uint8), size)
+
     def _append(self, data: Array) -> int:
         address = self.size
         padding = -data.size % self.engine.weight_word_bytes
-        self.chunks.append(data)
-        self.chunks.append(np.zeros(padding, np.uint8))
+        if self.pack:
+            self.chunks.append(data)
+            self.chunks.append(np.zeros(padding, np.uint8))
         self.size += data.size + padding
         return address
 

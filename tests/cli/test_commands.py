@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tests.flows import tiny
 
 from ridgeline.cli import main
 from ridgeline.flows.build import Built, build
+from ridgeline.hardware.device import DEVICES
 
 PINS = [f"--{name.replace('_', '-')}={value}" for name, value in tiny.PINS.items() if not name.startswith("lanes")]
 
@@ -95,6 +97,8 @@ def test_show_suggests_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_bad_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert refused(capsys, "biuld") == "No such command 'biuld'. Did you mean 'build'?"
+    status, out, err = run(capsys)
+    assert (status, out, err.startswith("Usage: ridgeline")) == (2, "", True)
     assert refused(capsys, "build") == "Missing argument 'NETWORK'."
     assert refused(capsys, "build", "x.onnx").startswith("Missing option '--device'.")
     assert refused(capsys, "build", "x.onnx", "--device", "ulx3s-85f", "--frob").startswith("No such option '--frob'")
@@ -138,6 +142,17 @@ def test_bad_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     assert "is no file; give an npz or npy file" in refused(capsys, *words, "--data", tmp_path / "none.npz")
     np.savez(tmp_path / "wrong.npz", images=np.zeros((1, 2, 6, 6)))
     assert "did you mean 'image'?" in refused(capsys, *words, "--data", tmp_path / "wrong.npz")
+    assert "stalls: a share of nan of all cycles; it must be in 0..0.9" in refused(capsys, *words, "--stalls", "nan")
+    assert "of which 1 to 512 can be simulated" in refused(capsys, *words, "--images", 100_000)
+    assert not options.out.exists()
+
+
+def test_a_board_with_too_little_memory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    options = tiny.write(tmp_path)
+    board = tmp_path / "board.toml"
+    board.write_text(re.sub(r"capacity_bytes = [\d_]+", "capacity_bytes = 4000", (DEVICES / "ulx3s-85f.toml").read_text()))
+    said = refused(capsys, "build", options.network, "--data", options.data, "--device", board, "--out", options.out, "--lanes", "4x4", *PINS)
+    assert re.search(r" need [\d,]+ bytes of DRAM but 'ulx3s-85f' has 4,000; choose a device with more memory$", said)
     assert not options.out.exists()
 
 

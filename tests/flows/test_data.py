@@ -33,6 +33,18 @@ def test_numbers_of_any_type_are_read(tmp_path: Path, dtype: type) -> None:
     assert found.first(1).images == 1
 
 
+def test_an_input_of_integers_takes_integers(tmp_path: Path) -> None:
+    codes = (Input(name="image", shape=(2, 3), dtype=np.dtype(np.uint8)),)
+    found = read_data(npz(tmp_path, image=GOOD), codes)
+    assert found.arrays["image"].dtype == np.uint8
+    assert np.array_equal(found.arrays["image"], GOOD)
+    for wrong in (GOOD + 0.5, GOOD - 1, GOOD + 300):
+        with pytest.raises(InputError, match="array 'image' holds values that are no uint8, which the network takes"):
+            read_data(npz(tmp_path, image=wrong), codes)
+    made = noise(codes, images=100, seed=1).arrays["image"]
+    assert (made.dtype, int(made.min()) < 10, int(made.max()) > 245) == (np.uint8, True, True)
+
+
 def test_an_npy_is_the_only_input(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", GOOD)
     assert np.array_equal(read_data(tmp_path / "a.npy", IMAGE).arrays["image"], GOOD)

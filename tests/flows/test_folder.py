@@ -1,5 +1,6 @@
 """Output folders appear whole or not at all."""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -43,6 +44,34 @@ def test_an_unfinished_run_leaves_nothing(tmp_path: Path, error: type[BaseExcept
     assert (tmp_path / "out" / "deep" / "file").read_text() == "old"
 
 
+def test_the_current_folder_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "here"
+    out.mkdir()
+    place = out.stat().st_ino
+    monkeypatch.chdir(out)
+    made(Path())
+    made(Path(), "newer")
+    assert out.stat().st_ino == place
+    assert Path("deep", "file").read_text() == "newer"
+    assert (sorted(os.listdir()), os.listdir(tmp_path)) == ([MARKER, "deep"], ["here"])
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    def full(out: Path) -> None:
+        with output_folder(out):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(InputError, match=f"cannot be written: No space left on device, in '{tmp_path}' or '"):
+        full(tmp_path / "out")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_mount_point_is_refused_before_the_work() -> None:
+    message = "'/proc' is a mount point, which cannot be replaced; give a folder inside it with --out"
+    with pytest.raises(InputError, match=message), output_folder(Path("/proc")):
+        pass
+
+
 def test_foreign_files_are_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     message = f"output folder '{tmp_path}' holds files that Ridgeline did not make ('mine.txt'); empty it or give another with --out"
@@ -77,7 +106,7 @@ def test_what_cannot_be_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be made in '.*file': Not a directory; give another with --out"):
         made(tmp_path / "file" / "out")
     (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(InputError, match="is no folder; give another with --out"):
+    with pytest.raises(InputError, match="is a link, which would be replaced; give"):
         made(tmp_path / "link")
     with pytest.raises(InputError, match="cannot be made in '/proc'"):
         made(Path("/proc/ridgeline-out"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -18,12 +19,17 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs a command and exits: 0 done, 1 a check failed, 2 cannot be carried out, 130 interrupted."""
     if arguments is None:
+        signal.signal(signal.SIGINT, _interrupted)
         signal.signal(signal.SIGTERM, _terminated)
+        signal.signal(signal.SIGHUP, _terminated)
     try:
         with ridgeline.make_context("ridgeline", list(sys.argv[1:] if arguments is None else arguments)) as context:
             ridgeline.invoke(context)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except RidgelineError as error:
@@ -52,5 +58,17 @@ def _said(error: RidgelineError) -> str:
     return str(error)
 
 
-def _terminated(*_: object) -> NoReturn:
-    sys.exit(143)
+def _interrupted(number: int, _: object) -> NoReturn:
+    _leave_quietly(number)
+    raise KeyboardInterrupt
+
+
+def _terminated(number: int, _: object) -> NoReturn:
+    _leave_quietly(number)
+    sys.exit(128 + number)
+
+
+def _leave_quietly(number: int) -> None:
+    """A second signal must not stop the tidying up, and what lies half-made must not warn that it was never used (Amaranth's modules do)."""
+    signal.signal(number, signal.SIG_IGN)
+    warnings.simplefilter("ignore")

@@ -15,7 +15,7 @@ from ridgeline.errors import CheckFailedError, InputError
 from ridgeline.flows import design as files
 from ridgeline.flows import floats, source
 from ridgeline.flows.check import Checked, Settings, check
-from ridgeline.flows.choose import choose, explored, read_target, resources
+from ridgeline.flows.choose import choose, explored, read_target, require_memory, resources
 from ridgeline.flows.data import Data, noise, read_data
 from ridgeline.flows.folder import output_folder
 from ridgeline.flows.options import Options
@@ -61,6 +61,7 @@ def build(options: Options, progress: Progress | None = None) -> Built:
 
 def _build(options: Options, folder: Path, work: Path, progress: Progress) -> tuple[dict[str, Any], str | None]:
     device = read_target(options)
+    settings = Settings(stalls=Stalls(share=options.stalls, seed=options.seed), wave=folder / "wave.vcd" if options.wave else None)
     _require_tools()
     progress.step("reading the network")
     network = source.read_model(options.network, batch=options.batch)
@@ -73,8 +74,7 @@ def _build(options: Options, folder: Path, work: Path, progress: Progress) -> tu
     predicted = files.read_json(files.Predicted, folder / files.PREDICTION)
     images = _images(options, data, predicted.cycles)
     codes = {name: array[:images] for name, array in codes.items()}
-    wave = folder / "wave.vcd" if options.wave else None
-    checked = check(folder, codes, work, Settings(stalls=Stalls(share=options.stalls, seed=options.seed), wave=wave), progress)
+    checked = check(folder, codes, work, settings, progress)
     _write_outputs(folder, codes, checked)
     synthesis = synthesise(folder, device, seed=options.seed, progress=progress) if options.synth else None
     progress.step("writing the report")
@@ -96,7 +96,7 @@ def _require_tools() -> None:
 def _data(options: Options, network: Network) -> Data:
     inputs = floats.network_inputs(network)
     if options.data is None:
-        data = noise(inputs, images=max(NOISE_IMAGES, options.images or 0), seed=options.seed)
+        data = noise(inputs, images=min(MOST_IMAGES, max(NOISE_IMAGES, options.images or 0)), seed=options.seed)
     else:
         data = read_data(options.data, inputs)
     most = min(data.images, MOST_IMAGES)
@@ -149,6 +149,7 @@ def _lowered(integer: Graph, choice: Choice, folder: Path, device: Device, progr
 
     progress.step("lowering and predicting")
     program = lower(integer, choice.engine, choice.tilings)
+    require_memory(program.memory_bytes, device)
     timing = device_timing(device)
     (folder / files.PROGRAM).write_bytes(program.image())
     files.write_json(files.describe(program, integer, boundary_names(integer), timing, device.name), folder / files.DESIGN)

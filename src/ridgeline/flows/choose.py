@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ridgeline.errors import InputError
+from ridgeline.errors import DoesNotFitError, InputError
 from ridgeline.flows.options import Options
 from ridgeline.hardware.device import Device, read_device
 
@@ -32,6 +32,15 @@ def choose(graph: Graph, device: Device, options: Options) -> Choice:
     from ridgeline.explore.choose import choose as explore
 
     return explore(graph, device, objective=options.objective, pins=options.pins, caps=options.caps)
+
+
+def require_memory(need_bytes: int, device: Device) -> None:
+    """Raises DoesNotFitError for a program that the board's memory cannot hold."""
+    if need_bytes > device.dram.capacity_bytes:
+        raise DoesNotFitError(
+            f"the program, its weights and layers need {need_bytes:,} bytes of DRAM but '{device.name}' has {device.dram.capacity_bytes:,}; "
+            "choose a device with more memory"
+        )
 
 
 def explored(choice: Choice) -> dict[str, Any]:

@@ -14,14 +14,16 @@ from ridgeline.errors import InputError, nearest
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 LABELS = "labels"
+FLOAT32 = np.dtype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Input:
-    """An input that the data must hold: `shape` is that of one image."""
+    """An input that the data must hold: `shape` is that of one image, `dtype` what the network takes."""
 
     name: str
     shape: tuple[int, ...]
+    dtype: np.dtype[Any] = FLOAT32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,13 +57,21 @@ def read_data(path: Path, inputs: Sequence[Input]) -> Data:
     counts = {name: len(array) for name, array in found.items()}
     if len(set(counts.values())) > 1:
         raise InputError(f"data '{path}' holds {_counted(counts)}; give the same number of images for every input")
-    return Data(arrays={item.name: np.asarray(found[item.name], np.float32) for item in inputs}, labels=_labels(path, labels, counts[names[0]]))
+    return Data(arrays={item.name: np.asarray(found[item.name], item.dtype) for item in inputs}, labels=_labels(path, labels, counts[names[0]]))
 
 
 def noise(inputs: Sequence[Input], *, images: int, seed: int) -> Data:
-    """Standard normal values, the same for the same seed."""
+    """Standard normal values, or bytes for an input of integers; the same for the same seed."""
     rng = np.random.default_rng(seed)
-    return Data(arrays={item.name: rng.standard_normal((images, *item.shape), dtype=np.float32) for item in inputs})
+    return Data(arrays={item.name: _noise(item, images, rng) for item in inputs})
+
+
+def _noise(item: Input, images: int, rng: np.random.Generator) -> Array:
+    shape = (images, *item.shape)
+    if item.dtype.kind == "f":
+        return rng.standard_normal(shape, dtype=np.float32).astype(item.dtype)
+    low, high = (0, 1) if item.dtype.kind == "b" else (max(-128, np.iinfo(item.dtype).min), min(255, np.iinfo(item.dtype).max))
+    return rng.integers(low, high, shape, endpoint=True).astype(item.dtype)
 
 
 def read_arrays(path: Path, inputs: Sequence[Input]) -> dict[str, Array]:
@@ -108,16 +118,18 @@ def _meant(name: str, names: Sequence[str]) -> str:
 
 def _check(path: Path, item: Input, array: Array) -> None:
     where = f"data '{path}': array '{item.name}'"
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiu" and array.dtype != item.dtype:
         raise InputError(f"{where} holds {array.dtype}; numbers are needed (float or integer)")
     if array.ndim == 0 or array.shape[1:] != item.shape:
         raise InputError(f"{where} has shape {array.shape}; the network takes (images, {_sizes(item.shape)})")
     if len(array) == 0:
         raise InputError(f"{where} holds no image; give at least one")
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(array.astype(np.float32)).all()
-    if not finite:
-        raise InputError(f"{where} holds values that are not finite, or beyond float32")
+    with np.errstate(over="ignore", invalid="ignore"):
+        taken = array.astype(item.dtype)
+    if item.dtype.kind == "f" and not np.isfinite(taken).all():
+        raise InputError(f"{where} holds values that are not finite, or beyond {item.dtype}")
+    if item.dtype.kind != "f" and not np.array_equal(taken, array):
+        raise InputError(f"{where} holds values that are no {item.dtype}, which the network takes")
 
 
 def _labels(path: Path, labels: Array | None, images: int) -> Array | None:

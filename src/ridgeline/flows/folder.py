@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -36,16 +37,25 @@ def output_folder(out: Path) -> Generator[Path]:
         (made / MARKER).write_bytes(msgspec.json.encode(Marker(files=tuple(sorted(_files(made))))))
         made.chmod(0o777 & ~_umask())
         _replace(out, made)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f"'{made.parent}' or '{tempfile.gettempdir()}'"
+        raise InputError(f"output folder '{out}' cannot be written: {error.strerror}, in {where}; make room, or give another with --out") from error
     finally:
         shutil.rmtree(made, ignore_errors=True)
 
 
 def check_replaceable(out: Path) -> None:
     """Raises InputError unless `out` is absent, empty, or made by Ridgeline alone."""
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
+    if out.is_symlink():
+        raise InputError(f"output folder '{out}' is a link, which would be replaced; give '{out.resolve()}' itself, or another, with --out")
+    if out.exists() and not out.is_dir():
         raise InputError(f"output folder '{out}' is no folder; give another with --out")
     if not out.exists():
         return
+    if os.path.ismount(out):
+        raise InputError(f"output folder '{out}' is a mount point, which cannot be replaced; give a folder inside it with --out")
     present = set(_listed(out))
     if not present:
         return
@@ -101,16 +111,30 @@ def _replace(out: Path, made: Path) -> None:
             made.rename(out)
             return
         old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
-        out.rename(old / "old")
+        move = _move_content if Path.cwd().is_relative_to(out.resolve()) else _move
+        kept = old / "old"
         try:
-            made.rename(out)
+            move(out, kept)
+            move(made, out)
         except BaseException:
-            (old / "old").rename(out)
+            if kept.exists():
+                move(kept, out)
             raise
         finally:
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise InputError(f"output folder '{out}' cannot be written: {error.strerror}") from error
+
+
+def _move(source: Path, target: Path) -> None:
+    source.rename(target)
+
+
+def _move_content(source: Path, target: Path) -> None:
+    """For the folder in which the user's shell is: it stays, and what it holds changes."""
+    target.mkdir(exist_ok=True)
+    for entry in list(source.iterdir()):
+        entry.rename(target / entry.name)
 
 
 def _umask() -> int:

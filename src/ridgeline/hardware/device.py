@@ -10,7 +10,7 @@ from ridgeline.errors import InputError, unknown_name
 Family = Literal["ecp5", "xc7", "xcu", "xcup"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
-PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
+Clock = Annotated[float, msgspec.Meta(ge=1, le=2000)]  # MHz
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 DSP_KINDS: dict[Family, str] = {"ecp5": "MULT18X18D", "xc7": "DSP48E1", "xcu": "DSP48E2", "xcup": "DSP48E2"}
@@ -70,7 +70,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Pins of the board for a bitstream: an oscillator, a reset button, a light, and a serial line each way."""
 
     clock: Text
-    oscillator_mhz: PositiveFloat
+    oscillator_mhz: Clock
     reset: Text
     reset_active_low: bool = False
     led: Text
@@ -91,7 +91,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     part: Text
     family: Family
     description: Text
-    clock_mhz: PositiveFloat
+    clock_mhz: Clock
     clock_source: Text
     resources: Resources
     dram: Dram

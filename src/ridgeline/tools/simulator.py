@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ridgeline.errors import ToolError
+from ridgeline.errors import InputError, ToolError
 from ridgeline.tools import verilator
 from ridgeline.tools.cache import cache_folder
 from ridgeline.tools.process import first_error, how_it_ended
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ridgeline.mapping.schedule import DramTiming
 
 TOP = "ridgeline_engine"
+MOST_STALLS = 0.9
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 Progress: TypeAlias = Callable[[int, int], None]  # image, cycle
@@ -62,6 +63,10 @@ class Stalls:
 
     share: float = 0.0
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= MOST_STALLS:
+            raise InputError(f"stalls: a share of {self.share} of all cycles; it must be in 0..{MOST_STALLS}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

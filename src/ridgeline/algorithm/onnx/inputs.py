@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import onnx
+import onnx.helper
 
 from ridgeline.errors import InputError
 
@@ -12,6 +16,14 @@ def input_shapes(model: bytes) -> dict[str, tuple[int, ...]]:
     graph = onnx.ModelProto.FromString(model).graph
     constants = {tensor.name for tensor in graph.initializer}
     return {value.name: _shape(value) for value in graph.input if value.name not in constants}
+
+
+def input_types(model: bytes) -> dict[str, np.dtype[Any]]:
+    """Input name -> numpy's type of its elements; initialisers are no inputs."""
+    graph = onnx.ModelProto.FromString(model).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    kinds = {value.name: value.type.tensor_type.elem_type for value in graph.input if value.name not in constants}
+    return {name: np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind)) for name, kind in kinds.items()}
 
 
 def output_names(model: bytes) -> tuple[str, ...]:

@@ -206,12 +206,13 @@ def _check_operators(model: onnx.ModelProto) -> None:
     """Raises for operators that ONNX never had, one line a node."""
     own = {function.name for function in model.functions}
     unknown = [
-        f"{node.name or next(iter(node.output), node.op_type)} ({node.op_type}): ONNX has no such operator; export the network with ONNX's own operators"
+        f"{node.name or next(iter(node.output), 'a node')} ({node.op_type})"
         for node in model.graph.node
         if node.domain in ("", "ai.onnx") and node.op_type not in own and not onnx.defs.has(node.op_type, "")
     ]
     if unknown:
-        raise UnsupportedError("\n".join(unknown))
+        advice = "ONNX has no such operator; export the network with ONNX's own operators"
+        raise UnsupportedError("\n".join(f"{node}: {advice}" for node in unknown))
 
 
 def _check_schema(model: onnx.ModelProto, name: str) -> None:

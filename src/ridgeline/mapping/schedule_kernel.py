@@ -422,7 +422,7 @@ def _store(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_i
     ready = s.store_time
     if s.write_tail >= k.outstanding_writes:
         before = s.write_tail - k.outstanding_writes
-        ready = NEVER if before >= s.write_head else max(ready, acks[before % RING] + 2 - k.store_request)
+        ready = NEVER if before >= s.write_head else max(ready, acks[before % RING] + 3 - k.store_request)
     if ready > t:
         return ready
     s.acted = 1

@@ -1,5 +1,6 @@
 """Whatever lies in a folder is verified: every damage that matters is found, and named."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -157,3 +158,27 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
         verify(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"design.json' is missing; give a folder that `ridgeline build` made"):
         verify(tmp_path)
+
+
+EDITS = {
+    "engine": (lambda design: design["engine"].pop("bus_bytes"), "engine has no 'bus_bytes'"),
+    "tensor": (lambda design: design["tensors"].clear(), "which a layer or a port names"),
+    "address": (lambda design: next(iter(design["tensors"].values())).update(address=1 << 40), "beyond memory_bytes of "),
+    "port": (lambda design: design["inputs"][0].update(split=[7]), "port 'image' of shape (2, 6, 6) does not fit its tensor"),
+    "dram": (lambda design: design["dram"].update(bytes_denominator=0), "Expected `int` >= 1 - at `$.dram.bytes_denominator`"),
+}
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_a_description_that_contradicts_itself_is_refused(copy: Path, kind: str) -> None:
+    change, message = EDITS[kind]
+    design = json.loads((copy / "design.json").read_text())
+    change(design)
+    (copy / "design.json").write_text(json.dumps(design))
+    with pytest.raises(InputError, match=re.escape(message)):
+        verify(copy)
+
+
+def test_a_waveform_that_cannot_be_written_is_refused(copy: Path) -> None:
+    with pytest.raises(InputError, match=r"wave.vcd' cannot be written: it must be a file in a folder that exists"):
+        verify(copy, check.Settings(wave=copy / "none" / "wave.vcd"))

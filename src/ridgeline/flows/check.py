@@ -53,6 +53,8 @@ def check(folder: Path, inputs: Mapping[str, Array], work: Path, settings: Setti
     here: see `mismatch`.
     """
     design, prediction = read_json(Design, folder / DESIGN), read_json(Predicted, folder / PREDICTION)
+    if settings.wave is not None and (settings.wave.is_dir() or not settings.wave.absolute().parent.is_dir()):
+        raise InputError(f"waveform '{settings.wave}' cannot be written: it must be a file in a folder that exists")
     progress.step("compiling the simulator")
     compiled = compile_design(folder, design, work / "simulator", trace=settings.wave is not None)
     progress.step("simulating")

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 DESIGN, PREDICTION, GOLDEN, PROGRAM, OUTPUTS, RTL = "design.json", "prediction.json", "golden.onnx", "program.bin", "outputs.npz", "rtl"
 
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+
+
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a file holds."""
 
@@ -29,10 +34,10 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Dram(Struct, frozen=True):
     """Bytes a cycle as the exact fraction numerator / denominator."""
 
-    bytes_numerator: int
-    bytes_denominator: int
-    read_latency_cycles: int
-    write_latency_cycles: int
+    bytes_numerator: Positive
+    bytes_denominator: Positive
+    read_latency_cycles: Positive
+    write_latency_cycles: Positive
 
     def timing(self) -> DramTiming:
         from ridgeline.mapping.schedule import DramTiming
@@ -47,10 +52,10 @@ class Dram(Struct, frozen=True):
 class Tensor(Struct, frozen=True):
     """A tensor in DRAM: mapping.program.Placement."""
 
-    address: int
-    shape: tuple[int, int, int]
-    pixel_bytes: int
-    row_bytes: int
+    address: Count
+    shape: tuple[Positive, Positive, Positive]
+    pixel_bytes: Positive
+    row_bytes: Positive
 
     def placement(self) -> Placement:
         from ridgeline.mapping.program import Placement
@@ -74,7 +79,7 @@ class Port(Struct, frozen=True):
 
 
 class Layer(Struct, frozen=True):
-    """A layer, in the order of the program: what it writes, the name of that in golden.onnx, and its number of STORE instructions."""
+    """A layer, in the order of the program: what it writes, the name of that in golden.onnx, and its number of COMPUTE instructions."""
 
     name: str
     operator: str
@@ -88,13 +93,30 @@ class Design(Struct, frozen=True):
     network: str
     device: str
     engine: dict[str, int]
-    entry: int
-    memory_bytes: int
+    entry: Count
+    memory_bytes: Positive
     dram: Dram
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     layers: tuple[Layer, ...]
     tensors: dict[str, Tensor]
+
+    def __post_init__(self) -> None:
+        """A hand edit must not lead the simulator astray. Raises ValueError, which the reader makes an InputError."""
+        missing = sorted({"lanes_out", "lanes_in", "bus_bytes"} - set(self.engine))
+        if missing:
+            raise ValueError(f"engine has no '{missing[0]}'")
+        for name in (*(layer.output for layer in self.layers), *(port.tensor for port in (*self.inputs, *self.outputs))):
+            if name not in self.tensors:
+                raise ValueError(f"tensors has no '{name}', which a layer or a port names")
+        for name, tensor in self.tensors.items():
+            end = tensor.address + tensor.shape[1] * tensor.row_bytes
+            if end > self.memory_bytes:
+                raise ValueError(f"tensor '{name}' ends at {end:,}, beyond memory_bytes of {self.memory_bytes:,}")
+        for port in (*self.inputs, *self.outputs):
+            shape = self.tensors[port.tensor].shape
+            if not prod(port.shape) == prod(port.split) == prod(shape) or sorted(port.permutation) != list(range(len(port.split))):
+                raise ValueError(f"port '{port.name}' of shape {port.shape} does not fit its tensor of shape {shape}")
 
     @property
     def array_macs(self) -> int:

@@ -163,3 +163,10 @@ def test_a_device_without_room_for_any_engine() -> None:
     tiny = msgspec.structs.replace(device, resources=msgspec.structs.replace(device.resources, bram_18kb=8))
     with pytest.raises(DoesNotFitError, match=r"bram but there are 8 on 'ulx3s-85f'"):
         choose(random_network(np.random.default_rng(6)), tiny)
+
+
+def test_engines_that_cannot_run_a_layer_are_left_out() -> None:
+    graph, device = random_layer_graph(np.random.default_rng(1), "mul"), read_device("ulx3s-85f")
+    assert choose(graph, device, pins={"lanes_out": 8, "lanes_in": 8}).engine.taps >= 2
+    with pytest.raises(DoesNotFitError, match="a product of two tensors needs 2 taps but the engine has 1"):
+        choose(graph, device, pins={"lanes_out": 8, "lanes_in": 8, "taps": 1})

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ridgeline.algorithm.graph import Graph
-from ridgeline.errors import DoesNotFitError, InputError
+from ridgeline.errors import DoesNotFitError, InputError, RidgelineError, UnsupportedError
 from ridgeline.explore.space import BUFFERS, PINS, Limits, Space, is_narrow, limits, with_buffers
 from ridgeline.hardware.device import Device
 from ridgeline.hardware.engine.engine import Engine
@@ -210,14 +210,25 @@ class _Result:
 
 
 def _jobs(graph: Graph, inside: Sequence[tuple[Engine, ResourceCount]], space: Space) -> list[_Job]:
-    """One for each choice of lanes and bus; engines that differ in taps share it, because most layers do not use them."""
+    """One for each choice of lanes and bus; engines that differ in taps share it, because most layers do not use them.
+
+    An engine that cannot run every layer (a product of two tensors needs two taps) is left out. Raises what the last one lacks when none can.
+    """
     counts: dict[tuple[int, int, int], dict[Work, int]] = {}
+    refused: dict[tuple[int, int, int], RidgelineError] = {}
     for engine, _ in inside:
         key = engine.lanes_out, engine.lanes_in, engine.taps
-        if key not in counts:
-            counts[key] = dict(Counter(work for made in works(graph, engine).values() for work in made))
+        if key not in counts and key not in refused:
+            try:
+                counts[key] = dict(Counter(work for made in works(graph, engine).values() for work in made))
+            except (DoesNotFitError, UnsupportedError) as error:
+                refused[key] = error
+    if not counts:
+        raise list(refused.values())[-1]
     groups: dict[tuple[int, int, int], list[tuple[Engine, ResourceCount]]] = {}
     for engine, need in inside:
+        if (engine.lanes_out, engine.lanes_in, engine.taps) not in counts:
+            continue
         groups.setdefault((engine.lanes_out, engine.lanes_in, engine.bus_bytes), []).append((engine, need))
     return [
         _Job.of(group, [counts[engine.lanes_out, engine.lanes_in, engine.taps] for engine, _ in group], space) for group in groups.values()

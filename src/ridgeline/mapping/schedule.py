@@ -124,6 +124,8 @@ def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
         "parameter_words": engine.parameter_words,
         "parameter_free": timing.PARAMETER_FREE,
         "mac_start": timing.MAC_START,
+        "mac_grant": timing.MAC_GRANT,
+        "dispatch_rest": timing.DISPATCH_REST,
         "mac_gap": timing.MAC_GAP,
         "run_minimum": timing.RUN_MINIMUM,
         "run_period": timing.RUN_PERIOD,
@@ -144,10 +146,10 @@ def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
 
 # Registers between an event in one unit and what it makes possible elsewhere, by design of backends/rtl.
 _STAGES = {
-    "fetch_latency": 4,  # an instruction's last beat -> it can be dispatched
+    "fetch_latency": 6,  # an instruction's last beat -> it can be dispatched
     "load_request": 2,  # a burst is chosen -> its address is accepted
     "load_ready": 2,  # the last beat -> its token can be taken
-    "load_rest": 2,  # a LOAD's last row is handed on -> the next one can start
+    "load_rest": 3,  # a LOAD's last row is handed on -> the next one can start
     "weight_start": 1,  # a COMPUTE is taken -> its first word
     "activation_free": 5,  # the last read -> its token can be taken
     "half_free": 1,  # the last vector is read -> the MAC unit may write over it

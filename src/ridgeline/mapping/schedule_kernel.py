@@ -39,10 +39,10 @@ BURST = _integers("time", "beats", "client", "number", "last")
 CONSTANTS = _integers(
     "bus", "burst_bytes", "credit_gain", "credit_cost", "credit_cap", "read_latency", "write_latency",
     "outstanding_reads", "outstanding_writes", "queue", "queue_latency",
-    "instructions", "instruction_beats", "beat_instructions", "fetch_beats", "fetch_bursts", "fetch_start", "fetch_latency",
+    "instructions", "instruction_beats", "beat_instructions", "fetch_beats", "fetch_bursts", "fetch_start", "fetch_latency", "dispatch_rest",
     "load_rest", "load_request", "load_ready", "table_cycles",
     "weight_start", "weight_free", "weight_latency", "parameter_words", "parameter_free",
-    "mac_start", "mac_gap", "run_period", "run_minimum", "mac_latency", "activation_free",
+    "mac_start", "mac_grant", "mac_gap", "run_period", "run_minimum", "mac_latency", "activation_free",
     "drain_walk", "drain_minimum", "drain_done", "half_free", "output_ready",
     "cut_period", "store_request", "store_issue", "store_show", "store_queue", "output_free", "stored",
 )  # fmt: skip
@@ -183,7 +183,7 @@ def _request(t, s, k, reads, arrival, dispatched):
     if fetch <= t and room:
         _ask(t, s, k, reads, k.fetch_beats, FETCH, 0, 0)
         s.asked += 1
-        s.fetch_time = t + 1
+        s.fetch_time = t + 2
     elif s.cutting and s.cutting_time <= t and room:
         size = min(s.cutting_bytes, k.burst_bytes - s.cutting_address % k.burst_bytes)
         done = size == s.cutting_bytes
@@ -215,7 +215,7 @@ def _fetch_ready(t, s, k, arrival, dispatched):
     last = (s.asked - k.fetch_bursts + 1) * per_burst - 1
     if last > s.dispatched:  # its instruction has not yet been assembled
         return NEVER
-    return max(s.fetch_time, max(arrival[last], dispatched[last - 1] + k.instruction_beats if last else 0))
+    return max(s.fetch_time, max(arrival[last], dispatched[last - 1] + k.instruction_beats if last else 0) + 1)
 
 
 @njit(cache=True)
@@ -238,7 +238,7 @@ def _dispatch(t, s, k, opcodes, arrival, dispatched):
     s.acted = 1
     dispatched[s.dispatched] = t
     s.dispatched += 1
-    s.dispatch_time = t + k.instruction_beats
+    s.dispatch_time = t + k.instruction_beats + k.dispatch_rest
     s.loads += opcode == 2
     s.computes += opcode == 3
     s.stores += opcode == 4
@@ -338,11 +338,12 @@ def _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, h
     index = compute_index[s.mac]
     if not s.mac_active:
         s.front = max(s.front, dispatched[index] + k.queue_latency + k.mac_start)
-    ready = max(s.front, s.mac_time)
+    ready = max(s.front, s.mac_time) - k.mac_grant
     if not s.mac_active:
         ready = max(ready, _available(tokens, counts, A_READY, row.activation_wait))
         if not row.first:
-            ready = max(ready, s.last_read + k.run_minimum)
+            if row.run_spacing:
+                ready = max(ready, s.last_read + k.run_minimum - k.mac_grant)
         elif s.groups > s.drained:  # the half that this group fills must have been drained
             ready = NEVER if s.groups - s.drained > 1 else max(ready, s.drained_time)
     if row.blocks > 0:
@@ -354,14 +355,14 @@ def _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, h
         counts[A_READY, 1] += row.activation_wait
         s.mac_active, s.run = 1, 0
         s.groups += row.first
-        events[index].start = t
+        events[index].start = t + k.mac_grant
     if row.blocks > 0:
         s.blocks_taken += 1
         s.taken_time = t
     s.run += 1
     s.mac_busy += row.run_cycles
-    s.last_read = t + row.run_cycles - 1
-    s.mac_time = t + row.run_spacing
+    s.last_read = t + k.mac_grant + row.run_cycles - 1
+    s.mac_time = t + k.mac_grant + row.run_spacing
     s.front = max(s.last_read + 1, s.front + (k.run_period if s.run < row.runs else k.mac_gap))
     if s.run == row.runs:
         s.mac_time = 0
@@ -373,7 +374,7 @@ def _mac(t, s, k, tokens, counts, events, computes, compute_index, dispatched, h
             s.handed += 1
         s.mac += 1
         s.mac_active = 0
-    return max(s.mac_time, s.front)
+    return max(t + 1, max(s.mac_time, s.front) - k.mac_grant)
 
 
 @njit(cache=True)
@@ -422,7 +423,7 @@ def _store(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_i
     ready = s.store_time
     if s.write_tail >= k.outstanding_writes:
         before = s.write_tail - k.outstanding_writes
-        ready = NEVER if before >= s.write_head else max(ready, acks[before % RING] + 3 - k.store_request)
+        ready = NEVER if before >= s.write_head else max(ready, acks[before % RING] + 2 - k.store_request)
     if ready > t:
         return ready
     s.acted = 1
@@ -447,7 +448,7 @@ def _store(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_i
     s.store_time = t + (1 if s.store_byte else k.cut_period)
     if burst.last:
         s.store += 1
-        s.store_active, s.store_rest = 0, t + 1
+        s.store_active, s.store_rest = 0, t + 2
     return t + 1
 
 

@@ -1,4 +1,4 @@
-"""Gives instructions, in program order, to the queues of the units that carry them out."""
+"""Gives instructions, in program order, to the queues of the units that carry them out: looks at one, then pushes it, then takes the next."""
 
 from __future__ import annotations
 
@@ -28,15 +28,19 @@ class Dispatch(Elaboratable):
         m = Module()
         opcode = self.instruction[:OPCODE_BITS]
         stopping = Signal()
-        with m.If(self.valid & ~stopping), m.Switch(opcode):
-            for code, queues in self.queues.items():
-                with m.Case(code.value):
-                    for queue in queues:
-                        m.d.comb += queue.push.eq(self.take)
-                    m.d.comb += self.take.eq(_all([queue.ready for queue in queues]))
-            with m.Default():
-                m.d.comb += self.stop.eq(self.units_idle)
-                m.d.sync += [stopping.eq(self.units_idle), self.unknown.eq(opcode != Opcode.END.value)]
+        known = Signal()  # the opcode was looked at in the cycle before
+        others = Signal()
+        m.d.sync += [known.eq(self.valid & ~self.take), self.take.eq(0), others.eq(_all([opcode != code.value for code in self.queues]))]
+        for code, queues in self.queues.items():
+            is_code = Signal(name=f"is_{code.name.lower()}")
+            push = Signal(name=f"push_{code.name.lower()}")
+            m.d.sync += [is_code.eq(opcode == code.value), push.eq(0)]
+            with m.If(known & is_code & ~self.take & ~stopping & _all([queue.ready for queue in queues])):
+                m.d.sync += [self.take.eq(1), push.eq(1)]
+            m.d.comb += [queue.push.eq(push) for queue in queues]
+        with m.If(known & others & ~stopping):
+            m.d.comb += self.stop.eq(self.units_idle)
+            m.d.sync += [stopping.eq(self.units_idle), self.unknown.eq(opcode != Opcode.END.value)]
         for code, queues in self.queues.items():
             for queue in queues:
                 m.d.comb += Value.cast(queue.data).eq(fields(self.instruction, code, queue.data.shape()))

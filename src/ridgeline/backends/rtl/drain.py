@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ridgeline.backends.rtl.decode import layout
-from ridgeline.backends.rtl.hdl import Cat, ClockSignal, Elaboratable, Module, Mux, Signal, StructLayout, Value
+from ridgeline.backends.rtl.hdl import Cat, ClockSignal, Elaboratable, Module, Signal, StructLayout, Value
 from ridgeline.backends.rtl.memory import Queue, pipeline
 from ridgeline.backends.rtl.requantise import (
     BIAS,
@@ -80,49 +80,56 @@ class Drain(Elaboratable):
         item = self.queue.out
         address = Signal(self.address_bits, reset_less=True)
         row_address = Signal(self.address_bits, reset_less=True)
-        rows = Countdown(12, "rows")
-        columns = Countdown(12, "columns")
+        rows, columns = Countdown(12, "rows"), Countdown(12, "columns")
         walking = Signal()
-        held = Signal()  # nothing more to do but to wait until the fields are taken
-        taken = Signal()
         first = Signal(reset_less=True)
-        begin = Signal()
         done = Signal()
+        taken = Signal()
         tokens = ~item.output_wait | self.output_tokens.available
         data = ~item.last | (self.half_tokens.available & self.parameters_ready)
         m.d.comb += [
-            begin.eq(self.queue.valid & ~walking & ~held & tokens & data),
             done.eq(walking & rows.last & columns.last),
-            self.queue.pop.eq((done | held) & taken),
-            self.output_tokens.take.eq(begin & item.output_wait),
-            self.half_tokens.take.eq(begin & item.last),
-            self.parameters_taken.eq(begin & item.last),
-            self.started.eq(begin & item.last),
-            self.half_free.eq(done),
-            self.idle.eq(~walking & ~held & self.queue.empty),
             tag.valid.eq(walking),
             tag.first.eq(walking & first),
             tag.done.eq(done),
             tag.address.eq(address),
-            tag.commit.eq(Mux(walking, done, begin & ~item.last) & item.output_commit),
+            self.half_free.eq(done),
         ]
-        with m.If(begin):
-            m.d.sync += [
-                walking.eq(item.last), held.eq(~item.last), taken.eq(~item.last), first.eq(1), self.index.eq(0),
-                address.eq(item.output_address), row_address.eq(item.output_address),
-                *rows.load(item.output_rows), *columns.load(item.output_columns),
-            ]  # fmt: skip
-        with m.If(walking):
-            following = row_address + item.output_row
-            m.d.sync += [first.eq(0), self.index.eq(self.index + 1), *columns.step(), address.eq(address + item.output_pixel)]
-            with m.If(columns.last):
-                m.d.sync += [*columns.load(item.output_columns), *rows.step(), address.eq(following), row_address.eq(following)]
-        with m.If(done):
-            m.d.sync += [walking.eq(0), held.eq(~taken), self.half.eq(~self.half)]
-        with m.If(held & taken):
-            m.d.sync += held.eq(0)
+        with m.FSM(name="drain") as fsm:
+            with m.State("WAIT"), m.If(self.queue.valid & tokens & data):
+                m.d.comb += [
+                    self.output_tokens.take.eq(item.output_wait),
+                    self.half_tokens.take.eq(item.last),
+                    self.parameters_taken.eq(item.last),
+                    self.started.eq(item.last),
+                ]
+                m.d.sync += [
+                    address.eq(item.output_address), row_address.eq(item.output_address), first.eq(1), taken.eq(0), self.index.eq(0),
+                    *rows.load(item.output_rows), *columns.load(item.output_columns),
+                ]  # fmt: skip
+                with m.If(item.last):
+                    m.next = "WALK"
+                with m.Else():
+                    m.d.comb += [self.queue.pop.eq(1), tag.commit.eq(item.output_commit)]
+            with m.State("WALK"):
+                m.d.comb += [walking.eq(1), tag.commit.eq(done & item.output_commit)]
+                m.d.sync += [first.eq(0), self.index.eq(self.index + 1), *columns.step(), address.eq(address + item.output_pixel)]
+                with m.If(columns.last):
+                    following = row_address + item.output_row
+                    m.d.sync += [*columns.load(item.output_columns), *rows.step(), address.eq(following), row_address.eq(following)]
+                with m.If(done):
+                    m.d.sync += self.half.eq(~self.half)
+                    m.d.comb += self.queue.pop.eq(taken)
+                    with m.If(taken):
+                        m.next = "WAIT"
+                    with m.Else():
+                        m.next = "HOLD"
+            with m.State("HOLD"), m.If(taken):
+                m.d.comb += self.queue.pop.eq(1)
+                m.next = "WAIT"
         with m.If(taken_over):
             m.d.sync += taken.eq(1)
+        m.d.comb += self.idle.eq(fsm.ongoing("WAIT") & self.queue.empty)
 
     def _lanes(self, m: Module, tags: list[Any]) -> None:
         item = self.queue.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ridgeline.backends.rtl.hdl import Cat, Elaboratable, Module, Signal
 from ridgeline.backends.rtl.memory import Queue
+from ridgeline.backends.rtl.tokens import Level
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.hardware.engine.timing import FETCH_BURST_BYTES, FETCH_BURSTS, log2
 from ridgeline.mapping.program import INSTRUCTION_BYTES
@@ -34,19 +35,21 @@ class Fetch(Elaboratable):
         m.submodules.queue = queue = Queue(8 * bus, depth=beats * FETCH_BURSTS)
         block = Signal(32 - log2(FETCH_BURST_BYTES), reset_less=True)
         running = Signal()
+        asking = Signal()
         discarding = Signal()
-        room = Signal(range(FETCH_BURSTS + 1), init=FETCH_BURSTS)
+        room = Level(FETCH_BURSTS, name="room", initial=FETCH_BURSTS)
         popped = Signal(range(max(2, beats)))
         burst_done = Signal()
         m.d.comb += [
-            self.request.eq(running & (room != 0)),
+            self.request.eq(asking),
             self.address.eq(block << log2(FETCH_BURST_BYTES)),
             queue.push.eq(self.beat_valid),
             queue.data.eq(self.beat),
             burst_done.eq(queue.valid & queue.pop & (popped == beats - 1)),
             self.idle.eq(~running & ~discarding),
         ]
-        m.d.sync += room.eq(room - (self.request & self.accepted) + burst_done)
+        m.d.sync += asking.eq(running & room.some & ~(asking & self.accepted) & ~self.stop)
+        m.d.sync += room.change(burst_done, self.request & self.accepted)
         with m.If(queue.valid & queue.pop):
             m.d.sync += popped.eq(popped + 1)
         with m.If(self.request & self.accepted):
@@ -55,7 +58,7 @@ class Fetch(Elaboratable):
             m.d.sync += [running.eq(1), block.eq(self.entry >> log2(FETCH_BURST_BYTES))]
         with m.If(self.stop):
             m.d.sync += [running.eq(0), discarding.eq(1)]
-        with m.If(discarding & (room == FETCH_BURSTS)):
+        with m.If(discarding & room.full):
             m.d.sync += discarding.eq(0)
         self._assemble(m, queue, discarding)
         return m

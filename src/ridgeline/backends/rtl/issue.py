@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from ridgeline.backends.rtl.activation import OFFSET_BITS, ROW_BITS
 from ridgeline.backends.rtl.decode import layout
-from ridgeline.backends.rtl.hdl import Elaboratable, Module, Mux, Signal, StructLayout, Value, signed
+from ridgeline.backends.rtl.hdl import Const, Elaboratable, Module, Mux, Signal, StructLayout, Value, signed
 from ridgeline.backends.rtl.memory import Queue
 from ridgeline.backends.rtl.tokens import Countdown, Tokens
 from ridgeline.hardware.engine.engine import Engine
@@ -32,6 +33,20 @@ TAG = StructLayout(
     }
 )
 OPERANDS = StructLayout({"zero_a": signed(8), "zero_b": signed(8), "tap_mask": 8})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Next:
+    """A run that may be at its first read in the next cycle, if it is `here`; `start_before`, `read_before`: one issues in this cycle."""
+
+    here: Value
+    group_first: Value
+    needs_block: Value
+    adds: Value
+    activation_wait: Value
+    needs_half: Value
+    start_before: Value
+    read_before: Value
 
 
 class Issue(Elaboratable):
@@ -83,67 +98,80 @@ class Issue(Elaboratable):
     def _sequence(self, m: Module, runs: Runs) -> Signal:
         """One read a cycle, row by row, when the run may begin. Returns what the address registers do in the next cycle."""
         item = self.queue.out
-        waiting = Signal()  # a run's first read is next
-        going = Signal()  # one of its others is
+        active = Signal()
+        first_read = Signal(reset_less=True)
         issue = Signal()
-        start = Signal()
         take = Signal()
         run_done = Signal()
+        settled = Signal(init=1)  # not in the cycle in which the runs move on
         x = Countdown(12, "x")
         y = Countdown(12, "y")
         columns = Signal(12, reset_less=True)
         m.d.comb += [
-            start.eq(waiting & self._permitted(m, issue, start)),
-            issue.eq(going | start),
             run_done.eq(issue & x.last & y.last),
-            take.eq(runs.valid & ~runs.take & ((~waiting & ~going) | run_done)),
-            self.block_taken.eq(start & self.needs_block),
-            self.started.eq(start & self.group_first),
+            take.eq(runs.valid & settled & (~active | run_done)),
+            self.started.eq(issue & first_read & self.group_first),
             self.stopped.eq(run_done & self.group_last),
-            self.idle.eq(~waiting & ~going & ~runs.valid & self.queue.empty),
+            self.idle.eq(~active & ~runs.valid & self.queue.empty),
         ]
+        waits = Next(
+            here=active & first_read & ~issue, group_first=self.group_first, needs_block=self.needs_block, adds=self.adds,
+            activation_wait=self.flags.activation_wait, needs_half=self.needs_half, start_before=Const(0), read_before=Const(0),
+        )  # fmt: skip
+        comes = Next(
+            here=take, group_first=runs.first,
+            needs_block=((item.mode == Mode.MATRIX) | (item.mode == Mode.DEPTHWISE)) & (runs.first | ~item.hold),
+            adds=~item.hold & ~item.in_place & ~(item.first & runs.first), activation_wait=item.activation_wait,
+            needs_half=Mux(active, self.flags.last, self.needs_half), start_before=active & first_read, read_before=active,
+        )  # fmt: skip
         with m.If(issue):
-            m.d.sync += [waiting.eq(0), going.eq(1), *x.step()]
+            m.d.sync += [first_read.eq(0), *x.step()]
             with m.If(x.last):
                 m.d.sync += [*x.load(columns), *y.step()]
         with m.If(run_done):
-            m.d.sync += going.eq(0)
+            m.d.sync += active.eq(0)
         with m.If(take):
             m.d.sync += [
-                waiting.eq(1), self.group_first.eq(runs.first), self.group_last.eq(runs.last),
+                active.eq(1), first_read.eq(1), self.group_first.eq(runs.first), self.group_last.eq(runs.last),
                 *x.load(item.x_count), *y.load(item.y_count), columns.eq(item.x_count),
-                self.needs_block.eq(((item.mode == Mode.MATRIX) | (item.mode == Mode.DEPTHWISE)) & (runs.first | ~item.hold)),
-                self.adds.eq(~item.hold & ~item.in_place & ~(item.first & runs.first)),
+                self.needs_block.eq(comes.needs_block), self.adds.eq(comes.adds),
                 *(self.flags[name].eq(item[name]) for name in _FLAGS.members),
             ]  # fmt: skip
-        self._tokens(m)
+        with m.If(self.stopped & self.flags.last):
+            m.d.sync += [self.needs_half.eq(1), self.half.eq(~self.half)]
+        m.d.sync += issue.eq(self._grant(m, waits, comes, issue, first_read) | (issue & ~run_done))
         command = Signal(_COMMAND)
         m.d.sync += [
-            runs.take.eq(take), command.issue.eq(issue), command.first_read.eq(start), command.group_first.eq(self.group_first),
-            command.row_done.eq(x.last), command.swap.eq(self.block_taken), command.half.eq(self.half),
+            runs.take.eq(take), settled.eq(~take),
+            command.issue.eq(issue), command.first_read.eq(first_read), command.group_first.eq(self.group_first),
+            command.row_done.eq(x.last), command.swap.eq(issue & first_read & self.needs_block), command.half.eq(self.half),
             command.handover.eq(self.stopped & self.flags.last), command.release.eq(self.stopped & self.flags.activation_release),
         ]  # fmt: skip
         return command
 
-    def _permitted(self, m: Module, issue: Signal, start: Signal) -> Value:
-        """Whether a run's first read may issue."""
+    def _grant(self, m: Module, waits: Next, comes: Next, issue: Signal, first_read: Signal) -> Value:
+        """Whether the run that will be at its first read in the next cycle may issue it there; its tokens and block are taken here."""
         starts = Signal(RUN_MINIMUM - 2)  # in the last cycles, the newest in bit 0
         reads = Signal(RUN_MINIMUM - 2)
-        close_start = Signal()  # in the last RUN_MINIMUM - 1 cycles
-        close_read = Signal()
-        m.d.sync += [
-            starts.eq(starts << 1 | start), close_start.eq(start | starts.any()), reads.eq(reads << 1 | issue), close_read.eq(issue | reads.any()),
-        ]  # fmt: skip
-        tokens = (~self.flags.activation_wait | self.activation_tokens.available) & (~self.needs_half | self.half_tokens.available)
-        spaced = ~(self.adds & (close_start | (self.group_first & close_read)))
-        return (~self.needs_block | self.block_ready) & spaced & (~self.group_first | tokens)
-
-    def _tokens(self, m: Module) -> None:
-        with m.If(self.started):
-            m.d.comb += [self.activation_tokens.take.eq(self.flags.activation_wait), self.half_tokens.take.eq(self.needs_half)]
+        m.d.sync += [starts.eq(starts << 1 | (issue & first_read)), reads.eq(reads << 1 | issue)]
+        granted: list[Value] = []
+        for run in (waits, comes):
+            tokens = (~run.activation_wait | self.activation_tokens.available) & (~run.needs_half | self.half_tokens.available)
+            close_start, close_read = run.start_before | starts.any(), run.read_before | reads.any()
+            spaced = ~(run.adds & (close_start | (run.group_first & close_read)))
+            granted.append(run.here & (~run.needs_block | self.block_ready) & spaced & (~run.group_first | tokens))
+        waiting, coming = granted
+        half = (waiting & waits.group_first & waits.needs_half) | (coming & comes.group_first & comes.needs_half)
+        m.d.comb += [
+            self.block_taken.eq((waiting & waits.needs_block) | (coming & comes.needs_block)),
+            self.activation_tokens.take.eq(
+                (waiting & waits.group_first & waits.activation_wait) | (coming & comes.group_first & comes.activation_wait)
+            ),
+            self.half_tokens.take.eq(half),
+        ]
+        with m.If(half):
             m.d.sync += self.needs_half.eq(0)
-        with m.If(self.stopped & self.flags.last):
-            m.d.sync += [self.needs_half.eq(1), self.half.eq(~self.half)]
+        return waiting | coming
 
     def _addresses(self, m: Module, runs: Runs, command: Any) -> None:
         """The read that was issued in the cycle before: where, and what becomes of it."""

@@ -7,9 +7,9 @@ from typing import Any
 from ridgeline.backends.rtl.burst import LENGTH_BITS, BurstCutter
 from ridgeline.backends.rtl.decode import layout
 from ridgeline.backends.rtl.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, StructLayout, Value
-from ridgeline.backends.rtl.memory import Queue
+from ridgeline.backends.rtl.memory import Queue, Slice
 from ridgeline.backends.rtl.requantise import TABLE_ADDRESS_BITS
-from ridgeline.backends.rtl.tokens import BITS, Countdown, Tokens
+from ridgeline.backends.rtl.tokens import BITS, Countdown, Level, Tokens
 from ridgeline.hardware.engine.engine import OUTSTANDING_READS, TABLE_BYTES, Engine
 from ridgeline.hardware.engine.timing import FETCH_BURST_BYTES, QUEUE_DEPTH, log2
 from ridgeline.mapping.program import Opcode, Target
@@ -102,8 +102,10 @@ class Load(Elaboratable):
                 with m.If(cutter.run_ready):
                     m.d.sync += [beat.eq(beat + item.dram_pitch[shift:]), word.eq(word + item.buffer_pitch), *rows.step()]
                     with m.If(rows.last):
-                        m.d.comb += self.queue.pop.eq(1)
-                        m.next = "IDLE"
+                        m.next = "POP"
+            with m.State("POP"):
+                m.d.comb += self.queue.pop.eq(1)
+                m.next = "IDLE"
         m.d.comb += [
             cutter.run_beat.eq(beat),
             cutter.run_beats.eq(item.beats),
@@ -115,15 +117,19 @@ class Load(Elaboratable):
         return fsm.ongoing("IDLE") & self.queue.empty
 
     def _addresses(self, m: Module, cutter: BurstCutter, bursts: Queue) -> Value:
-        """Fetch first. Both queues have room for all bursts that may be outstanding, so neither needs to be asked."""
+        """Fetch first. A burst is noted when its address is chosen, then the base is added."""
         shift = log2(self.engine.bus_bytes)
-        m.submodules.addresses = addresses = Queue(StructLayout({"address": 32, "beats": LENGTH_BITS}), depth=OUTSTANDING_READS)
+        chosen = Signal()
+        address = Signal(32, reset_less=True)
+        length = Signal(LENGTH_BITS, reset_less=True)
+        m.submodules.out = out = Slice(StructLayout({"address": 40, "length": 8}))
+        free = ~chosen | out.ready
         choose = Signal()
         allowed = Signal()
-        outstanding = Signal(range(OUTSTANDING_READS + 1))
-        m.d.sync += outstanding.eq(outstanding + choose - (self.rvalid & self.rready & self.rlast))
+        outstanding = Level(OUTSTANDING_READS, name="outstanding")
+        m.d.sync += outstanding.change(choose, self.rvalid & self.rready & self.rlast)
         m.d.comb += [
-            allowed.eq(~outstanding[-1]),
+            allowed.eq(free & ~outstanding.full),
             choose.eq(allowed & (self.fetch_valid | cutter.valid)),
             self.fetch_ready.eq(allowed),
             cutter.ready.eq(allowed & ~self.fetch_valid),
@@ -133,15 +139,18 @@ class Load(Elaboratable):
             bursts.data.signal_ready.eq(cutter.tag.signal_ready),
             bursts.data.final.eq(cutter.tag.final & cutter.last),
             bursts.data.word.eq(cutter.word),
-            addresses.push.eq(choose),
-            addresses.data.address.eq(Mux(self.fetch_valid, self.fetch_address, Cat(Const(0, shift), cutter.beat))),
-            addresses.data.beats.eq(Mux(self.fetch_valid, FETCH_BURST_BYTES // self.engine.bus_bytes, cutter.beats)),
-            addresses.pop.eq(self.arready),
-            self.arvalid.eq(addresses.valid),
-            self.araddr.eq(self.base_address + addresses.out.address),
-            self.arlen.eq(addresses.out.beats - 1),
         ]
-        return ~addresses.empty
+        with m.If(free):
+            m.d.sync += [
+                chosen.eq(choose),
+                address.eq(Mux(self.fetch_valid, self.fetch_address, Cat(Const(0, shift), cutter.beat))),
+                length.eq(Mux(self.fetch_valid, FETCH_BURST_BYTES // self.engine.bus_bytes, cutter.beats)),
+            ]
+        m.d.comb += [
+            out.push.eq(chosen), out.data.address.eq(self.base_address + address), out.data.length.eq(length - 1), out.pop.eq(self.arready),
+            self.arvalid.eq(out.valid), self.araddr.eq(out.out.address), self.arlen.eq(out.out.length),
+        ]  # fmt: skip
+        return chosen | self.arvalid
 
     def _beats(self, m: Module, bursts: Queue) -> Value:
         """Each beat goes to a register and from there to where its burst says; a table is written byte by byte."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ridgeline.backends.rtl.hdl import Cat, ClockSignal, Elaboratable, Instance, Module, Mux, Signal, Value
+from ridgeline.backends.rtl.tokens import Level
 from ridgeline.hardware.engine.timing import log2
 
 _MODULE = """
@@ -99,17 +100,16 @@ class Queue(Elaboratable):
         data, out = Value.cast(self.data), Value.cast(self.out)
         style = "small" if self.depth <= 32 else "block"
         m.submodules.memory = memory = Memory(width=len(data), depth=self.depth, style=style)
-        level = Signal(range(self.depth + 1))
-        some = Signal()  # level is not 0
+        level = Level(self.depth, name="level")
         head = Signal(range(self.depth))
         tail = Signal(range(self.depth))
         store = Signal()
         fetch = Signal()
         m.d.comb += [
-            self.ready.eq(~level[-1]),
-            self.empty.eq(~self.valid & ~some),
+            self.ready.eq(~level.full),
+            self.empty.eq(~self.valid & ~level.some),
             store.eq(self.push & self.ready),
-            fetch.eq(some & (~self.valid | self.pop)),
+            fetch.eq(level.some & (~self.valid | self.pop)),
             memory.write_enable.eq(store),
             memory.write_address.eq(head),
             memory.write_data.eq(data),
@@ -117,18 +117,36 @@ class Queue(Elaboratable):
             memory.read_address.eq(tail),
             out.eq(memory.read_data),
         ]
-        m.d.sync += self.valid.eq(fetch | (self.valid & ~self.pop))
-        more = Signal.like(level, name="more")
-        less = Signal.like(level, name="less")
-        m.d.comb += [more.eq(level + 1), less.eq(level - 1)]
-        with m.If(store & ~fetch):
-            m.d.sync += [level.eq(more), some.eq(1)]
-        with m.Elif(fetch & ~store):
-            m.d.sync += [level.eq(less), some.eq(level != 1)]
+        m.d.sync += [*level.change(store, fetch), self.valid.eq(fetch | (self.valid & ~self.pop))]
         with m.If(store):
             m.d.sync += head.eq(head + 1)
         with m.If(fetch):
             m.d.sync += tail.eq(tail + 1)
+        return m
+
+
+class Slice(Elaboratable):
+    """A register with a second one behind it, so that `ready` comes from a flip-flop and what follows may stop at any time."""
+
+    def __init__(self, shape: object):
+        self.push = Signal()
+        self.ready = Signal(init=1)
+        self.data = Signal(shape)
+        self.valid = Signal()
+        self.pop = Signal()
+        self.out = Signal(shape, reset_less=True)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        data, out = Value.cast(self.data), Value.cast(self.out)
+        spare = Signal(len(data), reset_less=True)
+        moves = Signal()
+        m.d.comb += moves.eq(~self.valid | self.pop)
+        with m.If(self.ready):
+            m.d.sync += spare.eq(data)
+        m.d.sync += self.ready.eq(moves | (self.ready & ~self.push))
+        with m.If(moves):
+            m.d.sync += [self.valid.eq(self.push | ~self.ready), out.eq(Mux(self.ready, data, spare))]
         return m
 
 

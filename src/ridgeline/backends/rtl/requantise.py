@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ridgeline.backends.rtl.hdl import Cat, ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal, signed
+from ridgeline.backends.rtl.hdl import Cat, ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal, Value, signed
 from ridgeline.backends.rtl.memory import Memory, local_register
 from ridgeline.hardware.engine.engine import TABLE_BYTES, TABLES
 
@@ -104,8 +104,8 @@ class Requantise(Elaboratable, RequantisePorts):
             m.d.comb += shifted.eq(wide)
             kept = Signal(signed(keep), name=f"kept_{k}", reset_less=True)
             lost = Signal(name=f"over_{k}", reset_less=True)
-            upper = shifted[keep - 1 :]
-            m.d.sync += [kept.eq(Cat(shifted[: keep - 1], shifted[-1])), lost.eq(over | (upper.any() & ~upper.all()))]
+            too_high = Cat(_mixed(value[min(keep - 1 + distance * step, len(value) - 1) :]) for distance in range(4))
+            m.d.sync += [kept.eq(Cat(shifted[: keep - 1], shifted[-1])), lost.eq(over | too_high.bit_select(bits, 1))]
             value, over = kept, lost
         saturated = Signal(signed(10))
         m.d.comb += saturated.eq(Mux(over, Cat((~value[-1]).replicate(9), value[-1]), value))
@@ -121,3 +121,8 @@ class Requantise(Elaboratable, RequantisePorts):
             tables.read_address.eq(Cat(clipped[:7], ~clipped[7], self.table)),
         ]
         m.d.sync += [plain.eq(clipped), self.code.eq(Mux(self.use_table, tables.read_data, plain))]
+
+
+def _mixed(bits: Value) -> Value:
+    """Whether there are zeros and ones among the bits."""
+    return bits.any() & ~bits.all()

@@ -7,8 +7,8 @@ from typing import Any
 from ridgeline.backends.rtl.burst import LENGTH_BITS, BurstCutter
 from ridgeline.backends.rtl.decode import layout
 from ridgeline.backends.rtl.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, StructLayout, Value
-from ridgeline.backends.rtl.memory import Memory, Queue, pipeline, select_bytes
-from ridgeline.backends.rtl.tokens import Countdown, Tokens
+from ridgeline.backends.rtl.memory import Memory, Queue, Slice, pipeline, select_bytes
+from ridgeline.backends.rtl.tokens import Countdown, Level, Tokens
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.hardware.engine.timing import OUTSTANDING_WRITES, QUEUE_DEPTH, WRITE_QUEUE, log2, output_banks, store_rotate_stages
 from ridgeline.mapping.program import Opcode
@@ -83,29 +83,33 @@ class Store(Elaboratable):
         m.d.comb += free.eq(~filled | cutter.run_ready)
         with m.If(free):
             m.d.sync += filled.eq(0)
-        with m.FSM(name="runs") as fsm:
-            with m.State("WAIT"), m.If(self.queue.valid & (~item.wait_ready | self.ready_tokens.available)):
-                m.d.comb += [self.ready_tokens.take.eq(item.wait_ready), self.started.eq(1)]
+        step = Signal()
+        done = Signal()
+        running = Signal()
+        m.d.comb += [
+            self.started.eq(~running & ~self.queue.pop & self.queue.valid & (~item.wait_ready | self.ready_tokens.available)),
+            self.ready_tokens.take.eq(self.started & item.wait_ready),
+            step.eq(running & free),
+            done.eq(step & pixels.last & rows.last),
+        ]
+        m.d.sync += [running.eq(self.started | (running & ~done)), self.queue.pop.eq(done)]
+        with m.If(step):
+            m.d.sync += [
+                filled.eq(1), run_address.eq(address), run_word.eq(word), vectors.eq(item.vectors),
+                final.eq(rows.last & pixels.last), signal_free.eq(item.signal_free),
+                address.eq(address + item.dram_pixel), word.eq(word + item.buffer_pixel), *pixels.step(),
+            ]  # fmt: skip
+            with m.If(pixels.last):
+                following_address, following_word = row_address + item.dram_row, row_word + item.buffer_row
                 m.d.sync += [
-                    address.eq(item.dram_address), row_address.eq(item.dram_address), word.eq(item.buffer_address),
-                    row_word.eq(item.buffer_address), *rows.load(item.rows), *pixels.load(item.pixels),
+                    address.eq(following_address), row_address.eq(following_address),
+                    word.eq(following_word), row_word.eq(following_word), *rows.step(), *pixels.load(item.pixels),
                 ]  # fmt: skip
-                m.next = "RUNS"
-            with m.State("RUNS"), m.If(free):
-                m.d.sync += [
-                    filled.eq(1), run_address.eq(address), run_word.eq(word), vectors.eq(item.vectors),
-                    final.eq(rows.last & pixels.last), signal_free.eq(item.signal_free),
-                    address.eq(address + item.dram_pixel), word.eq(word + item.buffer_pixel), *pixels.step(),
-                ]  # fmt: skip
-                with m.If(pixels.last):
-                    following_address, following_word = row_address + item.dram_row, row_word + item.buffer_row
-                    m.d.sync += [
-                        address.eq(following_address), row_address.eq(following_address),
-                        word.eq(following_word), row_word.eq(following_word), *rows.step(), *pixels.load(item.pixels),
-                    ]  # fmt: skip
-                with m.If(pixels.last & rows.last):
-                    m.d.comb += self.queue.pop.eq(1)
-                    m.next = "WAIT"
+        with m.If(~running):
+            m.d.sync += [
+                address.eq(item.dram_address), row_address.eq(item.dram_address), word.eq(item.buffer_address),
+                row_word.eq(item.buffer_address), *rows.load(item.rows), *pixels.load(item.pixels),
+            ]  # fmt: skip
         begin = run_address[vector:bus] if slots else Const(0, 1)
         end = Signal(18)
         m.d.comb += [
@@ -119,28 +123,23 @@ class Store(Elaboratable):
             cutter.run_tag.final.eq(final),
             cutter.run_tag.signal_free.eq(signal_free),
         ]
-        return fsm.ongoing("WAIT") & self.queue.empty & ~filled
+        return ~running & ~self.queue.pop & self.queue.empty & ~filled
 
     def _addresses(self, m: Module, cutter: BurstCutter, bursts: Queue, acknowledged: Queue) -> Value:
-        """Addresses go ahead of their data; the data follow once an address is accepted. Each queue has room for all outstanding bursts."""
+        """Addresses go ahead of their data; the data follow once an address is accepted."""
         bus = log2(self.engine.bus_bytes)
-        shape = StructLayout({"address": 32, "burst": self.burst})
-        m.submodules.addresses = addresses = Queue(shape, depth=OUTSTANDING_WRITES)
-        outstanding = Signal(range(OUTSTANDING_WRITES + 1))
+        held = Signal(self.burst, reset_less=True)
+        address = Signal(32, reset_less=True)
+        chosen = Signal()
+        outstanding = Level(OUTSTANDING_WRITES, name="outstanding")
+        m.submodules.out = out = Slice(StructLayout({"address": 40, "length": 8, "burst": self.burst}))
+        sent = out.out.burst
+        move = Signal()
         accepted = Signal()
-        burst = addresses.data.burst
-        sent = addresses.out.burst
         m.d.comb += [
-            cutter.ready.eq(~outstanding[-1]),
-            addresses.push.eq(cutter.valid & cutter.ready),
-            addresses.data.address.eq(Cat(Const(0, bus), cutter.beat)),
-            burst.word.eq(cutter.word), burst.beats.eq(cutter.beats), burst.first.eq(cutter.first), burst.last.eq(cutter.last),
-            burst.run.as_value().eq(cutter.tag.as_value()),
-            self.awvalid.eq(addresses.valid),
-            self.awaddr.eq(self.base_address + addresses.out.address),
-            self.awlen.eq(sent.beats - 1),
-            addresses.pop.eq(self.awready),
             accepted.eq(self.awvalid & self.awready),
+            move.eq(chosen & out.ready & ~outstanding.full),
+            cutter.ready.eq(~chosen | move),
             bursts.push.eq(accepted),
             bursts.data.as_value().eq(sent.as_value()),
             acknowledged.push.eq(accepted),
@@ -148,9 +147,19 @@ class Store(Elaboratable):
             self.bready.eq(acknowledged.valid),
             acknowledged.pop.eq(self.bvalid),
             self.stored.eq(self.bvalid & self.bready & acknowledged.out),
+        ]
+        m.d.sync += outstanding.change(move, self.bvalid & self.bready)
+        with m.If(cutter.ready):
+            m.d.sync += [
+                chosen.eq(cutter.valid), address.eq(Cat(Const(0, bus), cutter.beat)), held.word.eq(cutter.word), held.beats.eq(cutter.beats),
+                held.first.eq(cutter.first), held.last.eq(cutter.last), held.run.as_value().eq(cutter.tag.as_value()),
+            ]  # fmt: skip
+        m.d.comb += [
+            out.push.eq(move), out.data.address.eq(self.base_address + address), out.data.length.eq(held.beats - 1),
+            out.data.burst.as_value().eq(held.as_value()), out.pop.eq(self.awready),
+            self.awvalid.eq(out.valid), self.awaddr.eq(out.out.address), self.awlen.eq(out.out.length),
         ]  # fmt: skip
-        m.d.sync += outstanding.eq(outstanding + addresses.push - (self.bvalid & self.bready))
-        return outstanding != 0
+        return chosen | outstanding.some
 
     def _beats(self, m: Module, bursts: Queue) -> None:
         """Reads the output buffer as fast as the queue of beats has room for."""
@@ -158,13 +167,13 @@ class Store(Elaboratable):
         active = Signal()
         begun = Signal(reset_less=True)
         beats = Countdown(LENGTH_BITS, "beats")
-        credit = Signal(range(WRITE_QUEUE + 1), init=WRITE_QUEUE)
+        credit = Level(WRITE_QUEUE, name="credit", initial=WRITE_QUEUE)
         issue = Signal()
         m.submodules.beats = queue = Queue(
             StructLayout({"data": 8 * self.engine.bus_bytes, "strobe": self.slots, "last": 1}), depth=WRITE_QUEUE
         )
-        m.d.comb += [issue.eq(active & (credit != 0)), bursts.pop.eq(~active | (issue & beats.last))]
-        m.d.sync += credit.eq(credit - issue + (queue.valid & queue.pop))
+        m.d.comb += [issue.eq(active & credit.some), bursts.pop.eq(~active | (issue & beats.last))]
+        m.d.sync += credit.change(queue.valid & queue.pop, issue)
         tag = Signal(StructLayout({"valid": 1, "last": 1, "free": 1, "strobe": self.slots}))
         run_begins, run_ends = current.first & ~begun, current.last & beats.last
         m.d.comb += [

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from ridgeline.backends.rtl.hdl import Elaboratable, Module, Signal
+from ridgeline.backends.rtl.hdl import Elaboratable, Module, Mux, Signal, Value
 
 BITS = 16
+
+
+class Level:
+    """How many there are. What says `more` or `fewer` may come late in a cycle: it only chooses between values that are ready before."""
+
+    def __init__(self, most: int, *, name: str, initial: int = 0):
+        self.most = most
+        self.count = Signal(range(most + 1), name=name, init=initial)
+        self.some = Signal(name=f"{name}_some", init=initial > 0)
+        self.full = Signal(name=f"{name}_full", init=initial == most)
+
+    def change(self, more: Value, fewer: Value) -> list[Any]:
+        differs = more ^ fewer
+        return [
+            self.count.eq(Mux(differs, Mux(more, self.count + 1, self.count - 1), self.count)),
+            self.some.eq(Mux(differs, more | (self.count != 1), self.some)),
+            self.full.eq(Mux(differs, more & (self.count == self.most - 1), self.full)),
+        ]
 
 
 class Tokens(Elaboratable):
@@ -15,14 +33,12 @@ class Tokens(Elaboratable):
     def __init__(self, *, initial: int = 0):
         self.give = Signal()
         self.take = Signal()
-        self.count = Signal(BITS, init=initial)
-        self.available = Signal(init=initial > 0)
+        self.level = Level((1 << BITS) - 1, name="count", initial=initial)
+        self.available = self.level.some
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        following = Signal(BITS)
-        m.d.comb += following.eq(self.count + self.give - self.take)
-        m.d.sync += [self.count.eq(following), self.available.eq(following != 0)]
+        m.d.sync += self.level.change(self.give, self.take)
         return m
 
 

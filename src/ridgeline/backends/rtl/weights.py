@@ -30,7 +30,7 @@ class WeightUnit(Elaboratable):
         self.queue = Queue(COMPUTE, depth=QUEUE_DEPTH)
         self.ready_tokens = Tokens()
         self.block_ready = Signal()  # the next run's block is complete at the latest in this cycle
-        self.block_taken = Signal()  # a run that needs a block issues its first read
+        self.block_taken = Signal()  # a run that needs a block issues its first read in the next cycle
         self.parameters_ready = Signal()
         self.parameters_taken = Signal()  # by the drain unit, at its start
         self.release = Signal()
@@ -106,25 +106,28 @@ class WeightUnit(Elaboratable):
             with m.If(words.last):
                 m.d.sync += [index.eq(0), *words.load(Mux(blocks.last, engine.parameter_words, block_words))]
         with m.FSM(name="weight") as fsm:
-            with m.State("IDLE"), m.If(self.queue.valid & (~item.weight_wait | tokens.available)):
-                m.d.comb += tokens.take.eq(item.weight_wait)
+            with m.State("IDLE"):
                 m.d.sync += [
                     address.eq(item.weight_address),
                     *blocks.load(),
                     *words.load(Mux(weighted, block_words, engine.parameter_words)),
                 ]
-                m.d.sync += in_blocks.eq(weighted)
-                with m.If(weighted):
-                    m.next = "BLOCKS"
-                with m.Elif(item.last):
-                    m.next = "PARAMETERS"
-                with m.Else():
-                    m.d.comb += finished.eq(1)
+                with m.If(self.queue.valid & (~item.weight_wait | tokens.available)):
+                    m.d.comb += tokens.take.eq(item.weight_wait)
+                    m.d.sync += in_blocks.eq(weighted)
+                    with m.If(weighted):
+                        m.next = "BLOCKS"
+                    with m.Elif(item.last):
+                        m.next = "PARAMETERS"
+                    with m.Else():
+                        m.next = "NOTHING"
+            with m.State("NOTHING"):
+                m.d.comb += finished.eq(1)
+                m.next = "IDLE"
             with m.State("BLOCKS"), m.If(begun | shadow_free):
                 m.d.comb += [command.block.eq(~taps), command.taps.eq(taps)]
                 m.d.sync += shadow_free.eq(0)
                 with m.If(words.last):
-                    blocks.step()
                     m.d.sync += in_blocks.eq(~blocks.last)
                     with m.If(blocks.last & item.last):
                         m.next = "PARAMETERS"
@@ -137,6 +140,8 @@ class WeightUnit(Elaboratable):
                 with m.If(words.last):
                     m.d.comb += finished.eq(1)
                     m.next = "IDLE"
+        with m.If(complete):
+            blocks.step()
         with m.If(self.block_taken):
             m.d.sync += shadow_free.eq(1)
         with m.If(self.parameters_taken):  # what is read now arrives after the drain unit's own registers have loaded

@@ -1,26 +1,27 @@
 """The clock cycles of the emitted engine, by design: the emitted Verilog is built from these functions and the cost model reads them.
 
-The vocabulary is docs/engine.md's. "Issue" is the cycle in which a unit's front sends a read on its way; what follows is a pipeline that never
-stalls, so that every unit lasts as long as its front issues, and the rest is latency.
+The vocabulary is docs/engine.md's. "Issue" is the cycle in which a unit's front sends a read on its way; what follows is a pipeline that
+never stalls, so that every unit lasts as long as its front issues, and the rest is latency.
 
-*MAC unit.* A COMPUTE's first run can issue `MAC_START` cycles after the instruction has come to the head of the queue. A run of P = y_count *
-x_count reads issues one a cycle. The next run's first read follows the last one's without a gap, unless one of these holds it back:
-(a) its weight block: see below; (b) it adds to accumulators in memory (neither the run overwrites, nor `hold`, nor `in_place`): then it issues
-at least `RUN_MINIMUM` cycles after the previous run's first read, and the first run of a COMPUTE without `first` at least `RUN_MINIMUM` cycles
-after the last read before it; (c) the first run of a COMPUTE waits for its tokens; (d) `RUN_PERIOD` cycles pass at least between the cycles in
-which runs come to the front, where a run waits for (a), (b) and (c): it comes there in the cycle after the last read of the one before. The
-next COMPUTE's first run comes there `MAC_GAP` cycles after this one's last run at the earliest: only a COMPUTE whose last run lasts less sees
-a gap. Once its last read is issued, `accumulate_latency` cycles pass before the drain unit may start.
+*MAC unit.* A COMPUTE's first run can issue `MAC_START` cycles after the instruction has come to the head of the queue. A run of P =
+y_count * x_count reads issues one a cycle. The next run's first read follows the last one's without a gap, unless one of these holds it
+back: (a) its weight block: see below; (b) it adds to accumulators in memory (neither the run overwrites, nor `hold`, nor `in_place`): then
+it issues at least `RUN_MINIMUM` cycles after the previous run's first read, and the first run of a COMPUTE without `first` at least
+`RUN_MINIMUM` cycles after the last read before it; (c) the first run of a COMPUTE waits for its tokens and issues `MAC_GRANT` cycles after
+they can be taken; (d) `RUN_PERIOD` cycles pass at least between the cycles in which runs come to the front, where a run waits for (a), (b)
+and (c): it comes there in the cycle after the last read of the one before. The next COMPUTE's first run comes there `MAC_GAP` cycles after
+this one's last run at the earliest: only a COMPUTE whose last run lasts less sees a gap. Once its last read is issued,
+`accumulate_latency` cycles pass before the drain unit may start.
 
-*Weight unit.* A block of W words is read at one word a cycle. The first word of block i + 1 is issued at the earliest in the cycle after run i (the
-one that uses block i) issued its first read; run i + 1 issues its first read at the earliest in the cycle of its block's last word. So runs
-shorter than W cycles last W cycles each. A COMPUTE's first word is issued `WEIGHT_GAP` cycles after the last word of the one before at the
-earliest. The parameters' words follow the blocks (one a cycle), from `PARAMETER_FREE` cycles after the start of the drain before on; they can
-be used `weight_latency` cycles after the issue of the last one.
+*Weight unit.* A block of W words is read at one word a cycle. The first word of block i + 1 is issued at the earliest in the cycle in
+which run i (the one that uses block i) issues its first read; run i + 1 issues its first read at the earliest `MAC_GRANT` cycles after its
+block's last word. So runs shorter than W cycles last W cycles each. A COMPUTE's first word is issued `WEIGHT_GAP` cycles after the last
+word of the one before at the earliest. The parameters' words follow the blocks (one a cycle), from `PARAMETER_FREE` cycles after the start
+of the drain before on; they can be used `weight_latency` cycles after the issue of the last one.
 
 *Drain unit.* Starts in the cycle in which it can take its tokens, the half and the parameters; reads one vector a cycle from `DRAIN_START`
-cycles later on; the next one starts `DRAIN_GAP` cycles after the last read and `DRAIN_MINIMUM` cycles after this one's start at the earliest.
-A vector is in the output buffer `DRAIN_LATENCY` cycles after its read, and the token is given in the same cycle.
+cycles later on; the next one starts `DRAIN_GAP` cycles after the last read and `DRAIN_MINIMUM` cycles after this one's start at the
+earliest. A vector is in the output buffer `DRAIN_LATENCY` cycles after its read, and the token is given in the same cycle.
 
 *Load and store units.* A burst a cycle; a row of a LOAD or a run of a STORE is handed to the cutter every `CUT_PERIOD` cycles at most.
 """
@@ -36,7 +37,8 @@ TOKEN_LATENCY = 2  # cycles from the event to the cycle in which the waiting uni
 # Fetch: bursts of FETCH_BURST_BYTES, FETCH_BURSTS of them in flight or waiting to be dispatched; they go before loads.
 FETCH_BURST_BYTES = 256
 FETCH_BURSTS = 4
-FETCH_START = 3  # cycles from `start` to the choice of the first burst: all units are reset in between
+FETCH_START = 4  # cycles from `start` to the choice of the first burst: all units are reset in between
+DISPATCH_REST = 2  # cycles in which an instruction is looked at and chosen a queue for, while the next one's beats wait
 
 OUTSTANDING_WRITES = 16  # bursts
 WRITE_QUEUE = 16  # beats between the output buffer and the port
@@ -45,6 +47,7 @@ CUT_PERIOD = 2  # cycles from a row of a LOAD, or a run of a STORE, to the next 
 
 RUN_MINIMUM = 4  # cycles from an accumulator's read to the next
 MAC_START = 2
+MAC_GRANT = 1  # cycles from the decision that a run may begin, from its block and tokens, to its first read
 RUN_PERIOD = 2  # cycles from a run's first read to the next one's, at least
 MAC_GAP = 3
 WEIGHT_GAP = 2
@@ -104,5 +107,5 @@ def accumulate_latency(engine: Engine) -> int:
 
 
 def weight_latency(engine: Engine) -> int:
-    """Cycles from a weight word's issue to its registers: just in time for a vector issued in the same cycle."""
-    return window_stage(engine)
+    """Cycles from a weight word's issue to its registers: just in time for a vector issued `MAC_GRANT` cycles later."""
+    return window_stage(engine) + MAC_GRANT

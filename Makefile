@@ -53,6 +53,8 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PIP) --no-build-isolation --editable .
 	@echo "set-up: Yosys and nextpnr are compiled for this machine, once"
 	@$(RUN)/python -m ridgeline.tools.yowasp
+	@echo "set-up: the exploration is compiled for this machine, once"
+	@$(RUN)/ridgeline explore examples/digits/digits.onnx --device ulx3s-85f >/dev/null
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready

@@ -15,7 +15,14 @@ from ridgeline.tools import simulator
 DRAM = DramTiming(bytes_per_cycle=Fraction(12), read_latency_cycles=21, write_latency_cycles=9)
 # Buffers so small that most layers of the reduced networks are cut into tiles.
 ENGINE = Engine(
-    lanes_out=8, lanes_in=8, taps=3, bus_bytes=16, activation_bytes=1 << 14, weight_bytes=1 << 13, output_bytes=1 << 11, accumulator_depth=64
+    lanes_out=8,
+    lanes_in=8,
+    taps=3,
+    bus_bytes=16,
+    activation_bytes=1 << 14,
+    weight_bytes=1 << 13,
+    output_bytes=1 << 11,
+    accumulator_depth=64,
 )
 
 

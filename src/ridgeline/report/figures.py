@@ -14,6 +14,7 @@ Figure: TypeAlias = Any  # plotly ships no types
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#9aa0a6"
 LANES = (("load", BLUE), ("compute", ORANGE), ("drain", PURPLE), ("store", GREEN))
+LINEAR_SPAN = 8
 BARS_SHOWN = 3000  # a unit; more are merged with their neighbours
 
 
@@ -67,9 +68,14 @@ def design_space(report: Report) -> Figure:
     _add_points(figure, rest, "legal designs", {"color": GREY, "size": 6, "opacity": 0.5}, "markers")
     _add_points(figure, front, "Pareto set", {"color": BLUE, "size": 9}, "lines+markers")
     _add_points(figure, chosen, "chosen", {"color": RED, "size": 15, "symbol": "star"}, "markers")
-    figure.update_xaxes(type="log", dtick="D2", title="DRAM bytes a cycle, mean over the network")
-    figure.update_yaxes(type="log", dtick="D2", title="cycles an image")
+    figure.update_xaxes(**_scale([point.bytes_per_cycle for point in report.points]), title="DRAM bytes a cycle, mean over the network")
+    figure.update_yaxes(**_scale([point.cycles for point in report.points]), title="cycles an image")
     return _dressed(figure)
+
+
+def _scale(values: Sequence[float]) -> dict[str, str]:
+    """Logarithmic when the values span decades; within one, a linear axis has the labels that a reader needs."""
+    return {"type": "log", "dtick": "D2"} if values and max(values) > LINEAR_SPAN * min(values) else {"type": "linear"}
 
 
 def _add_points(figure: Figure, points: Sequence[DesignPoint], name: str, marker: Mapping[str, Any], mode: str) -> None:

@@ -7,7 +7,7 @@ decoder alike. docs/engine.md says what each instruction does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, TypeAlias
 
@@ -276,12 +276,3 @@ class Program:
         from ridgeline.mapping.verify import verify  # it reads this module
 
         verify(self)
-
-
-def instruction_bits() -> dict[Opcode, int]:
-    """Bits used of each instruction's 512."""
-    return {opcode: 4 + sum(field.bits for field in table) for opcode, table in FIELDS.items()}
-
-
-def field_names(kind: type[Instruction]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))

@@ -32,7 +32,6 @@ from ridgeline.hardware.engine.engine import Engine
 
 QUEUE_DEPTH = 16  # instructions waiting in each unit's queue, the one in work not counted
 QUEUE_LATENCY = 2  # cycles from dispatch to the head of an empty queue
-TOKEN_LATENCY = 2  # cycles from the event to the cycle in which the waiting unit can act on it
 
 # Fetch: bursts of FETCH_BURST_BYTES, FETCH_BURSTS of them in flight or waiting to be dispatched; they go before loads.
 FETCH_BURST_BYTES = 256

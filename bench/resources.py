@@ -46,11 +46,10 @@ def _predicted(engine: Engine, family: Family) -> Counts:
 def _synthesised(engine: Engine, family: Family) -> Counts:
     from ridgeline.backends.rtl import emit
     from ridgeline.backends.rtl.board import ENGINE
-    from ridgeline.flows.synthesis import counted
-    from ridgeline.tools import yosys
+    from ridgeline.flows.synthesis import counted, netlist
 
     with tempfile.TemporaryDirectory() as name:
-        return counted(yosys.synthesise(emit(engine), ENGINE, family, Path(name)))
+        return counted(netlist(emit(engine), ENGINE, family, Path(name)))
 
 
 def _row(name: str, pairs: Pairs) -> Row:

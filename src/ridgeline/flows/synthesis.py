@@ -15,7 +15,7 @@ from ridgeline.errors import InputError
 from ridgeline.flows.progress import Progress, Silent
 
 if TYPE_CHECKING:
-    from ridgeline.hardware.device import Device
+    from ridgeline.hardware.device import Device, Family
     from ridgeline.tools.nextpnr import Routed
     from ridgeline.tools.yosys import Synthesis as Netlist
 
@@ -34,26 +34,27 @@ class Synthesis:
 
 def synthesise(folder: Path, device: Device, *, seed: int = 1, progress: Progress | None = None) -> Synthesis:
     """Runs Yosys, and nextpnr where it knows the device, on `folder`/rtl, and writes to `folder`/synth. Raises RidgelineError."""
+    from ridgeline.backends.rtl import primitives
     from ridgeline.backends.rtl.board import ENGINE, TOP, constraints, read_ports, wrapper
     from ridgeline.backends.vivado import emit
-    from ridgeline.tools import yosys
 
     progress = progress or Silent()
     rtl = read_rtl(folder)
-    made: dict[str, str | bytes] = {f"{TOP}.v": wrapper(read_ports(rtl.values()), device)}
+    own = primitives(device.family)
+    made: dict[str, str | bytes] = {f"{TOP}.v": wrapper(read_ports(rtl.values()), device), **own.modules, **own.cells}
     fmax_mhz, bitstream = None, None
     with tempfile.TemporaryDirectory(prefix="ridgeline-") as name, ThreadPoolExecutor(1) as beside:
         work = Path(name)
-        counting = beside.submit(yosys.synthesise, rtl, ENGINE, device.family, work / "engine")
+        counting = beside.submit(netlist, rtl, ENGINE, device.family, work / "engine")
         if device.nextpnr is None:
             progress.step("synthesising with Yosys")
             made |= emit([*(f"../{path}" for path in rtl), f"{TOP}.v"], device)
         else:
             made[f"{TOP}.lpf"] = constraints(device)
             progress.step("synthesising with Yosys, alone and with pins")
-            netlist = netlist_with_pins(rtl, device, work / "board")
+            board = netlist_with_pins(rtl, device, work / "board")
             progress.step("placing and routing with nextpnr")
-            routed = route(netlist, device, work / "nextpnr", seed=seed)
+            routed = route(board, device, work / "nextpnr", seed=seed)
             made |= {"nextpnr.json": (routed.log.parent / "nextpnr.json").read_bytes(), "nextpnr.log": _timeless(routed.log.read_text())}
             fmax_mhz = routed.fmax_mhz
             if routed.bitstream is not None and routed.fits_package:
@@ -79,13 +80,21 @@ def read_rtl(folder: Path) -> dict[str, str]:
     return rtl
 
 
+def netlist(rtl: Mapping[str, str], top: str, family: Family, work: Path) -> Netlist:
+    """The engine's files, and others, synthesised with the family's own multipliers."""
+    from ridgeline.backends.rtl import primitives
+    from ridgeline.tools import yosys
+
+    own = primitives(family)
+    return yosys.synthesise(rtl, top, family, work, modules=own.modules, cells=own.cells)
+
+
 def netlist_with_pins(rtl: Mapping[str, str], device: Device, work: Path) -> bytes:
     """What nextpnr places and routes: the engine in its top of few pins."""
     from ridgeline.backends.rtl.board import TOP, read_ports, wrapper
-    from ridgeline.tools import yosys
 
     files = {**rtl, f"{TOP}.v": wrapper(read_ports(rtl.values()), device)}
-    return yosys.synthesise(files, TOP, device.family, work).netlist.read_bytes()
+    return netlist(files, TOP, device.family, work).netlist.read_bytes()
 
 
 def route(netlist: bytes, device: Device, work: Path, *, seed: int, bitstream: bool = True) -> Routed:

@@ -8,7 +8,7 @@ is lower); a LUTRAM or shift register counts the LUTs that store its bits; carry
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -67,26 +67,40 @@ class Synthesis:
     log: Path
 
 
-def synthesise(files: Mapping[str, str | bytes], top: str, family: Family, out: Path, *, uram: bool = False) -> Synthesis:
+def synthesise(
+    files: Mapping[str, str | bytes],
+    top: str,
+    family: Family,
+    out: Path,
+    *,
+    modules: Mapping[str, str | bytes] = MappingProxyType({}),
+    cells: Mapping[str, str | bytes] = MappingProxyType({}),
+    uram: bool = False,
+) -> Synthesis:
     """Synthesises a design's files `{relative path: content}` into the folder `out`: netlist.json, cells.json, yosys.log.
 
-    `uram` lets large memories become UltraRAM (xcup only). Raises ToolError, MissingToolError.
+    `modules`, also files by path, take the place of modules of the same name; `cells` say what remaining black boxes are made of. `uram`
+    lets large memories become UltraRAM (xcup only). Raises ToolError, MissingToolError.
     """
-    process.write_files({**files, "synth.ys": script(files, top, family, uram=uram)}, out)
+    made = script(files, top, family, modules=modules, cells=cells, uram=uram)
+    process.write_files({**files, **modules, **cells, "synth.ys": made}, out)
     log = out / "yosys.log"
     said = yowasp.run("yosys", ["-Q", "-T", "-s", "synth.ys"], folder=out, log=log)
     counted = json.loads((out / "cells.json").read_text())["design"].get("num_cells_by_type", {})
     return count(counted, family, warnings=_warnings(said), netlist=out / "netlist.json", log=log)
 
 
-def script(files: Mapping[str, str | bytes], top: str, family: Family, *, uram: bool = False) -> str:
+def script(
+    files: Iterable[str], top: str, family: Family, *, modules: Iterable[str] = (), cells: Iterable[str] = (), uram: bool = False
+) -> str:
     """Yosys's commands; they name files relative to the folder that Yosys runs in."""
     if family == "ecp5":
         command = f"synth_ecp5 -top {top}"
     else:
         command = f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf{' -uram' if uram else ''} -top {top}"
     sources = [path for path in files if path.endswith(VERILOG)]
-    lines = [*(f"read_verilog -sv {path}" for path in sources), command, "check -noinit"]
+    lines = [*(f"read_verilog -sv {path}" for path in sources), *(f"read_verilog -sv -overwrite {path}" for path in modules)]
+    lines += [command, *(f"techmap -map {path}" for path in cells), "clean", "check -noinit"]
     return "\n".join([*lines, "tee -q -o cells.json stat -json", "write_json netlist.json", ""])
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
+from ridgeline.hardware.device import Family
 from ridgeline.hardware.engine.engine import Engine
 
 PATH = "rtl/ridgeline_engine.v"
@@ -22,10 +24,10 @@ _LINT = {
 
 def emit(engine: Engine) -> dict[str, str]:
     """{path: Verilog}; the top module is `ridgeline_engine`. Always the same bytes for the same engine."""
+    from ridgeline.backends.rtl import memory, multiplier
     from ridgeline.backends.rtl.engine import RidgelineEngine
     from ridgeline.backends.rtl.hdl import convert
     from ridgeline.backends.rtl.lane import Lane
-    from ridgeline.backends.rtl.memory import VERILOG
     from ridgeline.backends.rtl.requantise import Requantise
 
     top, lane, requantise = RidgelineEngine(engine), Lane(engine), Requantise()
@@ -34,7 +36,25 @@ def emit(engine: Engine) -> dict[str, str]:
         convert(requantise, "ridgeline_requantise", ports=requantise.ports(), strip_internal_attrs=True, emit_src=False),
         convert(top, "ridgeline_engine", ports=list(top.ports.values()), strip_internal_attrs=True, emit_src=False),
     ]
-    return {PATH: _header(engine) + VERILOG + "\n" + "\n".join(parts)}
+    return {PATH: _header(engine) + memory.VERILOG + multiplier.VERILOG + "\n" + "\n".join(parts)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Primitives:
+    """Files by path for Yosys: `modules` take the place of the engine's own of the same name; `cells` are mapped when all else is."""
+
+    modules: Mapping[str, str]
+    cells: Mapping[str, str]
+
+
+def primitives(family: Family) -> Primitives:
+    """What the engine is made of on `family` where Yosys does not find it by itself."""
+    from ridgeline.backends.rtl import multiplier
+
+    if family != "ecp5":
+        return Primitives(modules={}, cells={})
+    name = f"{multiplier.MODULE}_ecp5"
+    return Primitives(modules={f"{name}.v": multiplier.ECP5}, cells={f"{name}_map.v": multiplier.ECP5_MAP})
 
 
 def _header(engine: Engine) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ridgeline.backends.rtl import multiplier
 from ridgeline.backends.rtl.hdl import ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal, Value, signed
 from ridgeline.backends.rtl.memory import local_register
 from ridgeline.hardware.engine.engine import Engine
@@ -62,8 +63,7 @@ class Lane(Elaboratable, LanePorts):
         m.d.comb += domain.clk.eq(self.clk)
         self.own = {name: local_register(m, name, signal) for name, signal in (*self.controls.items(), ("tap_load", self.tap_load))}
         window = self._window(m)
-        products = [a * b for a, b in self._operands(m, window, self._shadow(m))]
-        total = self._tree(m, _registered(m, products, "product"))
+        total = self._tree(m, self._products(m, window, self._shadow(m)))
         largest = self._largest(m, window)
         value = Signal(signed(max(18, 16 + log2(self.engine.lanes_in))), reset_less=True)
         m.d.sync += value.eq(Mux(self.own["maximum_tree"], largest, total))
@@ -90,27 +90,28 @@ class Lane(Elaboratable, LanePorts):
                     m.d.sync += weight.eq(of_block)
         return shadow
 
-    def _operands(self, m: Module, window: list[Signal], shadow: list[Signal]) -> list[tuple[Signal, Signal]]:
-        """(data, weight) of every multiplier; column 0 is a bit wider and serves the products of two codes too."""
+    def _products(self, m: Module, window: list[Signal], shadow: list[Signal]) -> list[Value]:
+        """Of every column. Column 0 is a bit wider and serves the products of two codes too. A weight is taken over where its first
+        datum enters the multiplier: a cycle after the window's stage."""
         swap, depthwise, product = (self.own[f"{name}_window"] for name in ("swap", "depthwise", "product"))
-        pairs: list[tuple[Signal, Signal]] = []
+        swap_operand = Signal(reset_less=True)
+        product_operand = Signal(reset_less=True)
+        before = Signal(signed(9), reset_less=True)
+        m.d.sync += [swap_operand.eq(swap), product_operand.eq(product), before.eq(window[1] - self.zero_a)]
+        products: list[Value] = []
         for i, weight in enumerate(shadow):
             data = Signal(signed(8 + (i == 0)), name=f"data_{i}", reset_less=True)
-            active = Signal(signed(8 + (i == 0)), name=f"weight_{i}", reset_less=True)
             broadcast = self.vector[8 * i : 8 * i + 8].as_signed()
             zero = Const(0, signed(8))
             if i == 0:
-                newest, before = window[0] - self.zero_b, window[1] - self.zero_a
-                m.d.sync += data.eq(Mux(product, newest, Mux(depthwise, window[0], broadcast)))
-                with m.If(swap | product):
-                    m.d.sync += active.eq(Mux(product, before, weight))
+                m.d.sync += data.eq(Mux(product, window[0] - self.zero_b, Mux(depthwise, window[0], broadcast)))
+                factor, take = Mux(product_operand, before, weight), swap_operand | product_operand
             else:
                 tap = Mux(depthwise, window[i], zero) if i < self.engine.taps else zero
                 m.d.sync += data.eq(Mux(product | depthwise, tap, broadcast))
-                with m.If(swap):
-                    m.d.sync += active.eq(weight)
-            pairs.append((data, active))
-        return pairs
+                factor, take = weight, swap_operand
+            products.append(multiplier.product(m, f"product_{i}", data, factor, take))
+        return products
 
     def _tree(self, m: Module, terms: list[Value]) -> Value:
         for stage in range(tree_stages(self.engine)):
@@ -122,7 +123,7 @@ class Lane(Elaboratable, LanePorts):
     def _largest(self, m: Module, window: list[Signal]) -> Value:
         """Of the masked taps, in step with the adder tree."""
         candidates: list[Value] = [Mux(self.tap_mask[j], window[j], LOWEST) for j in range(min(MASK_BITS, self.engine.taps))]
-        for stage in range(2 + tree_stages(self.engine)):
+        for stage in range(3 + tree_stages(self.engine)):
             if len(candidates) > 1:
                 odd = candidates[len(candidates) & ~1 :]
                 candidates = [Mux(a > b, a, b) for a, b in zip(candidates[::2], candidates[1::2], strict=False)] + odd

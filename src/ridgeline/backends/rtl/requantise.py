@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from ridgeline.backends.rtl.hdl import Cat, ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal, Value, signed
 from ridgeline.backends.rtl.memory import Memory, local_register
+from ridgeline.backends.rtl.multiplier import product as product_of
 from ridgeline.hardware.engine.engine import TABLE_BYTES, TABLES
 
 RECORD_BITS = 55
 TABLE_ADDRESS_BITS = (TABLES * TABLE_BYTES - 1).bit_length()
 # Cycles after the accumulator's address in which a field's own register loads, so that a new group's values follow its first vector.
-BIAS, MULTIPLIER, SHIFT, ZERO_POINT, CLIP, TABLE, USE_TABLE = 2, 3, 5, 8, 9, 10, 11
-WRITE = 13  # the code is ready to be written
+BIAS, MULTIPLIER, SHIFT, ZERO_POINT, CLIP, TABLE, USE_TABLE = 2, 4, 6, 9, 10, 11, 12
+WRITE = 14  # the code is ready to be written
 
 
 class RequantisePorts:
@@ -55,9 +56,9 @@ class Requantise(Elaboratable, RequantisePorts):
         accumulator = Signal(signed(32), reset_less=True)
         total = Signal(signed(33), reset_less=True)
         m.d.sync += [accumulator.eq(self.accumulator), total.eq(accumulator + bias)]
-        low_product = Signal(33, reset_less=True)
-        high_product = Signal(signed(34), reset_less=True)
-        m.d.sync += [low_product.eq(total[:16] * multiplier), high_product.eq(total[16:].as_signed() * multiplier)]
+        low = Cat(total[:16], Const(0, 1)).as_signed()
+        low_product = product_of(m, "low_product", low, multiplier, self.multiplier_take)
+        high_product = product_of(m, "high_product", total[16:].as_signed(), multiplier, self.multiplier_take)
         product = Signal(signed(50), reset_less=True)
         m.d.sync += product.eq(Cat(low_product[:16], high_product + low_product[16:]))
         rounded = self._shifted(m, product, shift)
@@ -68,8 +69,8 @@ class Requantise(Elaboratable, RequantisePorts):
         self._look_up(m, clipped)
         return m
 
-    def _parameters(self, m: Module) -> tuple[Signal, Signal, Signal]:
-        """The group's own; the next group's wait in `next_record`."""
+    def _parameters(self, m: Module) -> tuple[Signal, Value, Signal]:
+        """Bias and shift are the group's own; the next group's wait in `next_record`, from where the multipliers take theirs themselves."""
         following = Signal(RECORD_BITS, name="next_record", reset_less=True)
         load = local_register(m, "record_load", self.record_load)
         with m.If(load[0]):
@@ -77,19 +78,16 @@ class Requantise(Elaboratable, RequantisePorts):
         with m.If(load[1]):
             m.d.sync += following[32:].eq(self.record[32:RECORD_BITS])
         bias = Signal(signed(32), reset_less=True)
-        multiplier = Signal(17, reset_less=True)
         shift = Signal(6, reset_less=True)  # less the one that rounding does
         with m.If(self.bias_take):
             m.d.sync += bias.eq(following[:32])
-        with m.If(self.multiplier_take):
-            m.d.sync += multiplier.eq(following[32:49])
         less = Signal(6)
         m.d.comb += less.eq(following[49:] - 1)
         for k in range(3):
             bits = slice(4 - 2 * k, 6 - 2 * k)
             with m.If(self.shift_take[k]):
                 m.d.sync += shift[bits].eq(less[bits])
-        return bias, multiplier, shift
+        return bias, Cat(following[32:49], Const(0, 1)).as_signed(), shift
 
     def _shifted(self, m: Module, value: Signal, shift: Signal) -> Signal:
         """value >> shift in 10 bits, saturated. What is too high for every further shift is only remembered as `over`."""

@@ -53,8 +53,8 @@ WEIGHT_GAP = 2
 PARAMETER_FREE = 1
 DRAIN_START = 1
 DRAIN_GAP = 1
-DRAIN_MINIMUM = 14
-DRAIN_LATENCY = 13
+DRAIN_MINIMUM = 15
+DRAIN_LATENCY = 14
 
 SEQUENCE_STAGES = 1  # from issue to the calculation of its address
 ADDRESS_STAGES = 3  # from there to the address at the activation buffer's memories
@@ -91,13 +91,13 @@ def tree_stages(engine: Engine) -> int:
 
 
 def window_stage(engine: Engine) -> int:
-    """Cycles from issue to the window; the weights are swapped at its end."""
+    """Cycles from issue to the window; a cycle later the weights are swapped."""
     return SEQUENCE_STAGES + ADDRESS_STAGES + READ_STAGES + rotate_stages(engine) + 2
 
 
 def value_stage(engine: Engine) -> int:
     """Cycles from issue to the value that is accumulated."""
-    return window_stage(engine) + 2 + tree_stages(engine) + 1
+    return window_stage(engine) + 3 + tree_stages(engine) + 1
 
 
 def accumulate_latency(engine: Engine) -> int:
@@ -107,4 +107,4 @@ def accumulate_latency(engine: Engine) -> int:
 
 def weight_latency(engine: Engine) -> int:
     """Cycles from a weight word's issue to its registers: just in time for a vector issued `MAC_GRANT` cycles later."""
-    return window_stage(engine) + MAC_GRANT
+    return window_stage(engine) + 1 + MAC_GRANT

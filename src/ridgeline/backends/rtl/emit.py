@@ -28,6 +28,7 @@ def emit(engine: Engine) -> dict[str, str]:
     from ridgeline.backends.rtl.engine import RidgelineEngine
     from ridgeline.backends.rtl.hdl import convert
     from ridgeline.backends.rtl.lane import Lane
+    from ridgeline.backends.rtl.names import with_port_names
     from ridgeline.backends.rtl.requantise import Requantise
 
     top, lane, requantise = RidgelineEngine(engine), Lane(engine), Requantise()
@@ -36,7 +37,7 @@ def emit(engine: Engine) -> dict[str, str]:
         convert(requantise, "ridgeline_requantise", ports=requantise.ports(), strip_internal_attrs=True, emit_src=False),
         convert(top, "ridgeline_engine", ports=list(top.ports.values()), strip_internal_attrs=True, emit_src=False),
     ]
-    return {PATH: _header(engine) + memory.VERILOG + multiplier.VERILOG + "\n" + "\n".join(parts)}
+    return {PATH: _header(engine) + memory.VERILOG + multiplier.VERILOG + "\n" + "\n".join(map(with_port_names, parts))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from ridgeline.backends.rtl import multiplier
 from ridgeline.backends.rtl.hdl import ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal, Value, signed
 from ridgeline.backends.rtl.memory import local_register
 from ridgeline.hardware.engine.engine import Engine
-from ridgeline.hardware.engine.timing import LEVELS_A_STAGE, log2, tree_stages
+from ridgeline.hardware.engine.timing import log2, tree_levels
 
 MASK_BITS = 8  # taps that MAXIMUM can choose from
 LOWEST = -128
@@ -114,16 +114,16 @@ class Lane(Elaboratable, LanePorts):
         return products
 
     def _tree(self, m: Module, terms: list[Value]) -> Value:
-        for stage in range(tree_stages(self.engine)):
-            for _ in range(LEVELS_A_STAGE):
-                terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=True)] if len(terms) > 1 else terms
+        for stage, levels in enumerate(tree_levels(self.engine)):
+            for _ in range(levels):
+                terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=True)]
             terms = _registered(m, terms, f"sum_{stage}")
         return terms[0]
 
     def _largest(self, m: Module, window: list[Signal]) -> Value:
         """Of the masked taps, in step with the adder tree."""
         candidates: list[Value] = [Mux(self.tap_mask[j], window[j], LOWEST) for j in range(min(MASK_BITS, self.engine.taps))]
-        for stage in range(3 + tree_stages(self.engine)):
+        for stage in range(3 + len(tree_levels(self.engine))):
             if len(candidates) > 1:
                 odd = candidates[len(candidates) & ~1 :]
                 candidates = [Mux(a > b, a, b) for a, b in zip(candidates[::2], candidates[1::2], strict=False)] + odd
@@ -138,12 +138,12 @@ class Lane(Elaboratable, LanePorts):
         m.d.sync += [remembered.eq(Mux(self.own["overwrite_memory"], 0, memory)), overwrite.eq(self.own["overwrite_memory"])]
         total = Signal(signed(32), name="sum", reset_less=True)
         largest = Signal(signed(8), reset_less=True)
-        before = Mux(self.own["in_place_value"], largest, remembered[:8].as_signed())
-        take = overwrite | (value[:8].as_signed() > before)
+        in_place, code, stored = self.own["in_place_value"], value[:8].as_signed(), remembered[:8].as_signed()
+        take = overwrite | Mux(in_place, code > largest, code > stored)
         with m.If(self.own["emit_value"]):
             m.d.sync += [
-                total.eq(Mux(self.own["in_place_value"], total, remembered) + value),
-                largest.eq(Mux(take, value[:8].as_signed(), before)),
+                total.eq(Mux(in_place, total, remembered) + value),
+                largest.eq(Mux(take, code, Mux(in_place, largest, stored))),
             ]
         m.d.comb += self.total.eq(Mux(self.own["maximum_write"], largest, total))
 

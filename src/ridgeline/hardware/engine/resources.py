@@ -143,8 +143,7 @@ def logic(engine: Engine, family: Family) -> tuple[int, int]:
 def _tree_bits(engine: Engine) -> int:
     """Bits of the registers of a lane's adder tree."""
     terms, bits, total = engine.lanes_in, 16, 0
-    for _ in range(timing.tree_stages(engine)):
-        levels = min(timing.LEVELS_A_STAGE, timing.log2(terms))
+    for levels in timing.tree_levels(engine):
         terms, bits = terms >> levels, bits + levels
         total += terms * bits
     return total

@@ -85,9 +85,10 @@ def store_rotate_stages(engine: Engine) -> int:
     return max(1, -(-log2(output_banks(engine)) // LEVELS_A_STAGE))
 
 
-def tree_stages(engine: Engine) -> int:
-    """Registers of a lane's adder tree."""
-    return -(-log2(engine.lanes_in) // LEVELS_A_STAGE)
+def tree_levels(engine: Engine) -> tuple[int, ...]:
+    """Levels of a lane's adder tree before each of its registers: one after the multipliers, which lie far away, then LEVELS_A_STAGE."""
+    rest = log2(engine.lanes_in) - 1
+    return 1, *(min(LEVELS_A_STAGE, rest - done) for done in range(0, rest, LEVELS_A_STAGE))
 
 
 def window_stage(engine: Engine) -> int:
@@ -97,7 +98,7 @@ def window_stage(engine: Engine) -> int:
 
 def value_stage(engine: Engine) -> int:
     """Cycles from issue to the value that is accumulated."""
-    return window_stage(engine) + 3 + tree_stages(engine) + 1
+    return window_stage(engine) + 3 + len(tree_levels(engine)) + 1
 
 
 def accumulate_latency(engine: Engine) -> int:

@@ -125,6 +125,7 @@ class Graph:
     outputs: tuple[Port, ...]
     nodes: tuple[Node, ...]  # in an order in which they can run
     tensors: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    constants: Mapping[str, Array] = field(default_factory=dict[str, Array])  # tensor -> (C, H, W): float32, int8 in an integer graph
 
     def producer(self, tensor: str) -> Node | None:
         return next((node for node in self.nodes if node.output == tensor), None)
@@ -143,7 +144,10 @@ class Graph:
 
     def verify(self) -> None:
         """Raises UnsupportedError at the first node that names an unknown tensor, runs before its inputs, or has another shape than it claims."""
-        known = {port.tensor for port in self.inputs}
+        known = {*(port.tensor for port in self.inputs), *self.constants}
+        for name, array in self.constants.items():
+            if array.shape != self.tensors[name].shape:
+                raise UnsupportedError(f"constant tensor '{name}' has shape {array.shape}, but is declared {self.tensors[name].shape}")
         names: set[str] = set()
         for node in self.nodes:
             _verify_node(self, node, known, names)

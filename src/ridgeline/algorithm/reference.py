@@ -113,8 +113,13 @@ def sqnr_db(reference: Array, values: Array) -> float:
 
 
 def input_tensors(graph: Graph, inputs: Mapping[str, Array], dtype: np.dtype[np.int8] | None) -> dict[str, Array]:
-    """The input ports' tensors; raises InputError where an array is missing or has another shape or type. `dtype` None takes any number."""
-    return {port.tensor: port.to_tensor(array, graph.tensors[port.tensor]) for port, array in _checked(graph, inputs, dtype)}
+    """The input ports' tensors and the constant ones; raises InputError where an array is missing or has another shape or type. `dtype` None takes
+    any number.
+    """
+    tensors = {port.tensor: port.to_tensor(array, graph.tensors[port.tensor]) for port, array in _checked(graph, inputs, dtype)}
+    first = next(iter(tensors.values()))
+    constants = {name: np.broadcast_to(array.astype(first.dtype), (len(first), *array.shape)) for name, array in graph.constants.items()}
+    return tensors | constants
 
 
 def _checked(graph: Graph, inputs: Mapping[str, Array], dtype: np.dtype[np.int8] | None) -> Iterator[tuple[Port, Array]]:

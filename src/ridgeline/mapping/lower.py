@@ -11,15 +11,15 @@ import numpy as np
 from ridgeline.algorithm.graph import Graph, Node
 from ridgeline.hardware.engine.engine import TABLE_BYTES, TABLES, Engine
 from ridgeline.mapping.build import Plan, Source, add_part
+from ridgeline.mapping.image import packed_bytes
 from ridgeline.mapping.layer import Part, weight_words
 from ridgeline.mapping.parts import layout, parts
-from ridgeline.mapping.program import INSTRUCTION_BYTES, Instruction, Load, Placement, Program, Span, Store, Target
+from ridgeline.mapping.program import ALIGNMENT, INSTRUCTION_BYTES, Instruction, Load, Placement, Program, Span, Store, Target
 from ridgeline.mapping.stream import NEVER, TableLoad, write
 from ridgeline.mapping.tiling import Tiling, check, clipped, default_tiling
 from ridgeline.mapping.weights import packed
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-ALIGNMENT = 4096  # of the instructions and of every tensor
 
 
 def lower(graph: Graph, engine: Engine, tilings: Mapping[str, Tiling] | None = None, *, pack: bool = True) -> Program:
@@ -54,14 +54,21 @@ def _tiling(part: Part, engine: Engine, tilings: Mapping[str, Tiling]) -> Tiling
 
 
 def _placements(graph: Graph, engine: Engine, sizes: Mapping[str, int]) -> dict[str, Placement]:
-    """Every tensor at a place of its own, counted from the first one."""
+    """Every tensor at a place of its own, counted from the first one; constant ones first."""
     placed: dict[str, Placement] = {}
     address = 0
-    for name, tensor in graph.tensors.items():
+    for name in (*graph.constants, *(name for name in graph.tensors if name not in graph.constants)):
+        tensor = graph.tensors[name]
         row = -(-tensor.shape[2] * sizes[name] // engine.bus_bytes) * engine.bus_bytes
         placed[name] = Placement(name=name, address=address, shape=tensor.shape, pixel_bytes=sizes[name], row_bytes=row)
         address = _aligned(address + placed[name].bytes)
     return placed
+
+
+def _fixed(graph: Graph, placements: Mapping[str, Placement]) -> bytes:
+    """The constant tensors' bytes, from the first tensor's address on."""
+    chunks = [packed_bytes(placements[name], values) for name, values in graph.constants.items()]
+    return b"".join(chunk + bytes(_aligned(len(chunk)) - len(chunk)) for chunk in chunks)
 
 
 def _aligned(address: int) -> int:
@@ -161,6 +168,7 @@ def _program(graph: Graph, engine: Engine, draft: _Draft, constants: _Constants)
         inputs=tuple(port.tensor for port in graph.inputs),
         outputs=tuple(port.tensor for port in graph.outputs),
         spans=tuple(spans),
+        fixed=_fixed(graph, placements) if constants.pack else b"",
     )
 
 

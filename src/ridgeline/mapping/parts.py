@@ -11,7 +11,22 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ridgeline.algorithm.graph import Graph, Node, Requantise
-from ridgeline.algorithm.operators import Add, AveragePool, Concat, Conv, ConvTranspose, Copy, Expand, MaxPool, Mul, Resize, Select
+from ridgeline.algorithm.operators import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Copy,
+    Expand,
+    Join,
+    MaxPool,
+    Mul,
+    Resize,
+    Select,
+    Take,
+)
+from ridgeline.algorithm.operators.take import stretches
 from ridgeline.errors import DoesNotFitError, UnsupportedError
 from ridgeline.hardware.engine import timing
 from ridgeline.hardware.engine.engine import Engine
@@ -429,7 +444,7 @@ def _concat(context: _Context) -> tuple[Part, ...]:
             made.append(_taps(context, Mode.DEPTHWISE, _ones(channels, (1, 1)), window, **values))
         else:
             picks = [[(used.index(operand), channel) for operand, channel in block] for block in chosen]
-            made.append(_gather(context, picks, window, used, first_block=first))
+            made.append(_gather(context, picks, window, used, first_block=first, fill=context.zero_point(used[0])))
     return tuple(made)
 
 
@@ -446,7 +461,6 @@ def _gather(context: _Context, picks: Sequence[Sequence[Pair]], window: _Window,
         starts=starts,
         blocks=partial(gather_blocks, relative, context.lanes, segments, chunks),
         inputs=tuple(context.node.inputs[operand] for operand in operands),
-        fill=context.zero_point(operands[0]),
         **values,
     )
 
@@ -458,11 +472,44 @@ def _select(context: _Context) -> tuple[Part, ...]:
         raise UnsupportedError(f"node '{context.node.name}': steps {operator.steps} along height and width; the engine needs at least 1")
     window = _Window(kernel=(1, 1), size=operator.size, stride=operator.steps, pad=(-operator.origin[0], -operator.origin[1]))
     channels = len(operator.channels)
+    fill = context.zero_point() if operator.border is None else int(operator.border)
     blocks = [operator.channels[start : start + lanes_out] for start in range(0, channels, lanes_out)]
     if all(block == tuple(range(block[0], block[0] + len(block))) for block in blocks):
         starts = np.array([block[0] for block in blocks])
-        return (_taps(context, Mode.DEPTHWISE, _ones(channels, (1, 1)), window, starts=starts, fill=context.zero_point()),)
-    return (_gather(context, [[(0, channel) for channel in block] for block in blocks], window, (0,)),)
+        return (_taps(context, Mode.DEPTHWISE, _ones(channels, (1, 1)), window, starts=starts, fill=fill),)
+    return (_gather(context, [[(0, channel) for channel in block] for block in blocks], window, (0,), fill=fill),)
+
+
+def _join(context: _Context) -> tuple[Part, ...]:
+    """Each input is copied to its own rows or columns."""
+    operator = context.node.operator
+    assert isinstance(operator, Join)
+    made: list[Part] = []
+    place = 0
+    for operand in range(len(context.node.inputs)):
+        _, *size = context.shape(operand)
+        origin = (place, 0) if operator.axis == "y" else (0, place)
+        window = _Window(kernel=(1, 1), size=(size[0], size[1]), origin=origin)
+        made.append(_taps(context, Mode.DEPTHWISE, _ones(context.output_shape[0], (1, 1)), window, operand=operand))
+        place += size[operator.position - 1]
+    return tuple(made)
+
+
+def _take(context: _Context) -> tuple[Part, ...]:
+    """One part for each rectangle of evenly spaced rows and columns."""
+    operator = context.node.operator
+    assert isinstance(operator, Take)
+    made: list[Part] = []
+    for (y, rows), (x, columns) in product(stretches(operator.rows), stretches(operator.columns)):
+        window = _Window(
+            kernel=(1, 1),
+            size=(len(rows), len(columns)),
+            stride=(rows.step, columns.step),
+            pad=(-rows.start, -columns.start),
+            origin=(y, x),
+        )
+        made.append(_taps(context, Mode.DEPTHWISE, _ones(context.output_shape[0], (1, 1)), window))
+    return tuple(made)
 
 
 _MAKERS: Mapping[type, Callable[[_Context], tuple[Part, ...]]] = {
@@ -473,8 +520,10 @@ _MAKERS: Mapping[type, Callable[[_Context], tuple[Part, ...]]] = {
     ConvTranspose: _conv_transpose,
     Copy: _copy,
     Expand: _expand,
+    Join: _join,
     MaxPool: _max_pool,
     Mul: _mul,
     Resize: _resize,
     Select: _select,
+    Take: _take,
 }

@@ -14,6 +14,7 @@ from typing import ClassVar, TypeAlias
 from ridgeline.errors import InputError
 from ridgeline.hardware.engine.engine import Engine
 
+ALIGNMENT = 4096  # of the instructions and of every tensor
 INSTRUCTION_BYTES = 64
 
 
@@ -253,7 +254,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Program:
-    """The memory image is `constants` at address 0 (weights, parameters, tables), then the instructions at `entry`, then the tensors."""
+    """The memory image is `constants` at address 0 (weights, parameters, tables), then the instructions at `entry`, then the tensors, of which those
+    that never change come first: their bytes are `fixed`.
+    """
 
     engine: Engine
     network: str
@@ -265,11 +268,13 @@ class Program:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     spans: tuple[Span, ...]
+    fixed: bytes = b""
 
     def image(self) -> bytes:
-        """Constants and encoded instructions, as they lie in DRAM from address 0."""
+        """Constants, encoded instructions and constant tensors, as they lie in DRAM from address 0."""
         padding = bytes(self.entry - len(self.constants))
-        return self.constants + padding + b"".join(encode(instruction) for instruction in self.instructions)
+        image = self.constants + padding + b"".join(encode(instruction) for instruction in self.instructions)
+        return image + bytes(-len(image) % ALIGNMENT) + self.fixed if self.fixed else image
 
     def verify(self) -> None:
         """Raises CheckFailedError at the first instruction whose tokens can lock up or race (`mapping.verify`)."""

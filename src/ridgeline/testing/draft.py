@@ -26,6 +26,7 @@ class Draft:
     nodes: list[Node] = field(default_factory=list[Node])
     tensors: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     codes: dict[str, Array] = field(default_factory=dict[str, Array])
+    constants: dict[str, Array] = field(default_factory=dict[str, Array])
 
     def number(self, low: int, high: int) -> int:
         """One of low, ..., high."""
@@ -37,11 +38,19 @@ class Draft:
     def shape(self, tensor: str) -> tuple[int, int, int]:
         return self.tensors[tensor].shape
 
-    def input(self, shape: tuple[int, int, int]) -> str:
+    def input(self, shape: tuple[int, int, int], quantisation: Quantisation | None = None) -> str:
         name = f"x{len(self.inputs)}"
         self.inputs.append(name)
-        self.tensors[name] = Tensor(name=name, shape=shape, quantisation=self.quantisation())
+        self.tensors[name] = Tensor(name=name, shape=shape, quantisation=quantisation or self.quantisation())
         self.codes[name] = self.rng.integers(-128, 128, (_SAMPLES, *shape)).astype(np.int8)
+        return name
+
+    def constant(self, shape: tuple[int, int, int], quantisation: Quantisation | None = None) -> str:
+        """A constant tensor of drawn codes."""
+        name = f"k{len(self.constants)}"
+        self.constants[name] = self.rng.integers(-128, 128, shape).astype(np.int8)
+        self.tensors[name] = Tensor(name=name, shape=shape, quantisation=quantisation or self.quantisation())
+        self.codes[name] = np.broadcast_to(self.constants[name], (_SAMPLES, *shape))
         return name
 
     def quantisation(self) -> Quantisation:
@@ -78,6 +87,7 @@ class Draft:
             outputs=tuple(self._port(f"out{index}", tensor) for index, tensor in enumerate(outputs)),
             nodes=tuple(self.nodes),
             tensors=dict(self.tensors),
+            constants=dict(self.constants),
         )
         graph.verify()
         return graph

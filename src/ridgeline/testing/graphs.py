@@ -13,7 +13,21 @@ from types import MappingProxyType
 import numpy as np
 
 from ridgeline.algorithm.graph import Array, Graph
-from ridgeline.algorithm.operators import Add, AveragePool, Concat, Conv, ConvTranspose, Copy, Expand, MaxPool, Mul, Resize, Select
+from ridgeline.algorithm.operators import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Copy,
+    Expand,
+    Join,
+    MaxPool,
+    Mul,
+    Resize,
+    Select,
+    Take,
+)
 from ridgeline.errors import unknown_name
 from ridgeline.testing.draft import Draft
 
@@ -207,6 +221,62 @@ def _expand(draft: Draft, channels: int, size: int) -> str:
     return draft.add(Expand(size=(draft.number(1, size), draft.number(1, size))), [source])
 
 
+def _join(draft: Draft, channels: int, size: int) -> str:
+    """Two to four images along height or width, one of them constant now and then."""
+    first = _image(draft, channels, size)
+    count, height, width = draft.shape(first)
+    along_height = draft.chance(0.5)
+    code = draft.tensors[first].quantisation
+    others: list[str] = []
+    for _ in range(draft.number(1, 3)):
+        shape = (count, draft.number(1, size), width) if along_height else (count, height, draft.number(1, size))
+        others.append(draft.constant(shape, code) if draft.chance(0.3) else draft.input(shape, code))
+    inputs = [others[0], first, *others[1:]]
+    return draft.add(Join(axis="y" if along_height else "x"), inputs)
+
+
+def _take(draft: Draft, channels: int, size: int) -> str:
+    source = _image(draft, channels, size)
+    _, height, width = draft.shape(source)
+    return draft.add(Take(rows=_indices(draft, height), columns=_indices(draft, width)), [source])
+
+
+def _indices(draft: Draft, extent: int) -> tuple[int, ...]:
+    """All in order, the whole mirrored at its ends, or any."""
+    inside = np.arange(extent)
+    kind = draft.number(0, 2)
+    if kind == 2:
+        inside = draft.rng.integers(0, extent, draft.number(1, 6))
+    elif kind == 1:
+        inside = np.pad(inside, (draft.number(0, extent - 1), draft.number(0, extent - 1)), mode="reflect")
+    return tuple(int(index) for index in inside)
+
+
+def _border(draft: Draft, channels: int, size: int) -> str:
+    """An image with a border of any code."""
+    source = _image(draft, channels, size)
+    count, height, width = draft.shape(source)
+    top, left = draft.number(0, 2), draft.number(0, 2)
+    operator = Select(
+        channels=tuple(range(count)),
+        origin=(-top, -left),
+        size=(height + top + draft.number(0, 2), width + left + draft.number(0, 2)),
+        border=draft.number(-128, 127),
+    )
+    return draft.add(operator, [source])
+
+
+def _with_constant(draft: Draft, channels: int, size: int) -> str:
+    """A sum, product or concatenation with a constant tensor."""
+    source = _image(draft, channels, size)
+    constant = draft.constant(draft.shape(source))
+    inputs = [source, constant] if draft.chance(0.5) else [constant, source]
+    kind = draft.number(0, 2)
+    if kind == 0:
+        return summed(draft, *inputs)
+    return draft.add(Mul() if kind == 1 else Concat(), inputs)
+
+
 LAYERS = MappingProxyType[str, Layer](
     {
         "conv": _conv,
@@ -225,6 +295,10 @@ LAYERS = MappingProxyType[str, Layer](
         "select": _select,
         "resize": _resize,
         "expand": _expand,
+        "join": _join,
+        "take": _take,
+        "border": _border,
+        "constant": _with_constant,
     }
 )
 LAYER_KINDS = tuple(LAYERS)

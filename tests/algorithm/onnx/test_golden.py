@@ -21,7 +21,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 # What onnxruntime must have: all of ONNX's own domain, and none on floats.
 STANDARD = {
     *("Add", "Cast", "Clip", "Concat", "ConvInteger", "Div", "Expand", "Gather", "Identity", "Max", "MaxPool", "Min", "Mul", "Pad"),
-    *("ReduceSum", "Reshape", "Resize", "Sub", "Transpose"),
+    *("ReduceSum", "Reshape", "Resize", "Shape", "Sub", "Transpose"),
 }
 
 

@@ -108,6 +108,49 @@ CASES: dict[str, bytes] = {
     ),
     "spatial_att": draft(C + "h=Conv<pads=[1,1,1,1]>(c,v) s=Sigmoid(h) y=Mul(s,c)", w=(4, 4, 3, 3), v=(1, 4, 3, 3)),
     "concat": draft(C + "y=Concat<axis=1>(c,x)", w=(3, 4, 3, 3)),
+    "concat_h": draft(C + "a=Concat<axis=2>(c,x) y=Conv(a,v)", w=(4, 4, 3, 3), v=(2, 4, 3, 3)),
+    "concat_w": draft(C + "a=Concat<axis=-1>(x,c,c) y=Relu(a)", w=(4, 4, 3, 3)),
+    "concat_inputs": draft("a=Concat<axis=2>(x,z) y=Conv(a,w)", x="float[batch,4,6,6] x, float[batch,4,3,6] z", w=(5, 4, 3, 3)),
+    "concat_nhwc_h": draft(
+        C + "t=Transpose<perm=[0,2,3,1]>(c) a=Concat<axis=1>(z,t) y=Relu(a)", x="float[batch,4,6,6] x, float[batch,2,6,4] z", w=(4, 4, 3, 3)
+    ),
+    "concat_nhwc_w": draft(
+        C + "t=Transpose<perm=[0,2,3,1]>(c) a=Concat<axis=2>(t,z) y=Relu(a)", x="float[batch,4,6,6] x, float[batch,6,1,4] z", w=(4, 4, 3, 3)
+    ),
+    "concat_rows_of_one": draft(C + "m=ReduceMean<keepdims=1>(c,a) y=Concat<axis=2>(m,c,m)", w=(4, 4, 3, 3), a=i(2)),
+    "concat_pixels": draft(C + "m=GlobalAveragePool(c) n=GlobalMaxPool(c) y=Concat<axis=3>(m,n)", w=(4, 4, 3, 3)),
+    "concat_sequence": draft("m=MatMul(x,w) a=Concat<axis=1>(m,x) y=MatMul(a,v)", x="float[batch,9,4]", w=(4, 4), v=(4, 5)),
+    "concat_constant": draft(C + "a=Concat<axis=1>(k,c) y=Conv(a,v)", w=(4, 4, 3, 3), k=(1, 2, 6, 6), v=(3, 6, 3, 3)),
+    "concat_constants_h": draft(C + "a=Concat<axis=2>(k,c,l) y=Relu(a)", w=(4, 4, 3, 3), k=(1, 4, 1, 6), l=(1, 4, 2, 6)),
+    "concat_constant_nhwc": draft(C + "t=Transpose<perm=[0,2,3,1]>(c) y=Concat<axis=3>(t,k)", w=(4, 4, 3, 3), k=(1, 6, 6, 3)),
+    "concat_constant_shuffled": draft(
+        "a=Conv(x,w) r=Reshape(a,s) t=Transpose<perm=[0,2,1,3,4]>(r) u=Reshape(t,v) y=Concat<axis=1>(u,k)",
+        w=(8, 4, 1, 1),
+        s=i(0, 2, 4, 6, 6),
+        v=i(0, 8, 6, 6),
+        k=(1, 3, 6, 6),
+    ),
+    "concat_fixed_batch": draft("y=Concat<axis=1>(x,k)", x="float[3,4,6,6]", k=np.broadcast_to(f(1, 2).reshape(1, 2, 1, 1), (3, 2, 6, 6))),
+    "class_token": draft(
+        "m=MatMul(x,w) s=Shape(x) b=Gather(s,z) u=Unsqueeze(b,z1) e=Concat<axis=0>(u,o) k=Expand(t,e) "
+        "a=Concat<axis=1>(k,m) p=Add(a,q) y=MatMul(p,v)",
+        x="float[batch,9,4]",
+        w=(4, 5),
+        z=np.int64(0),
+        z1=i(0),
+        o=i(1, 5),
+        t=(1, 1, 5),
+        q=(1, 10, 5),
+        v=(5, 3),
+    ),
+    "pixels": draft(
+        C + "a=Mul(c,p) b=Sub(q,a) d=Div(b,r) e=Sub(d,q) y=Relu(e)",
+        w=(4, 4, 3, 3),
+        p=(4, 6, 6),
+        q=(1, 4, 6, 6),
+        r=np.linspace(1, 2, 144).reshape(4, 6, 6),
+    ),
+    "pixels_one_channel": draft(C + "a=Add(c,p) y=Relu(a)", w=(4, 4, 3, 3), p=(1, 1, 6, 6)),
     "concat_mid": draft(C + "a=Concat<axis=1>(x,c,x) y=Conv(a,v)", w=(3, 4, 3, 3), v=(2, 11, 1, 1)),
     "concat2": draft("a=Gemm(x,w) y=Concat<axis=-1>(a,x)", x="float[batch,7]", w=(7, 3)),
     "split": draft("a,b=Split<axis=1,num_outputs=2>(x) c=Relu(a) y=Mul(c,b)"),
@@ -121,6 +164,21 @@ CASES: dict[str, bytes] = {
     "pad_avg": draft("p=Pad(x,q) y=AveragePool<kernel_shape=[3,3]>(p)", q=i(0, 0, 1, 1, 0, 0, 1, 1)),
     "pad_max": draft("p=Pad(x,q) y=MaxPool<kernel_shape=[3,3]>(p)", q=i(0, 0, 1, 1, 0, 0, 1, 1)),
     "pad_c": draft("p=Pad(x,q) y=Relu(p)", q=i(0, 1, 0, 0, 0, 2, 0, 0)),
+    "pad_value": draft("p=Pad(x,q,v) y=Relu(p)", q=i(0, 0, 0, 1, 0, 0, 1, 2), v=np.float32(1.5)),
+    "pad_value_conv": draft("p=Pad(x,q,v) y=Conv(p,w)", q=i(0, 0, 1, 1, 0, 0, 1, 2), v=np.float32(-0.75), w=(3, 4, 3, 3)),
+    "pad_value_avg": draft("p=Pad(x,q,v) y=AveragePool<kernel_shape=[3,3]>(p)", q=i(0, 0, 1, 1, 0, 0, 1, 1), v=np.float32(2)),
+    "pad_values": draft("p=Pad(x,q,v) r=Pad(p,q,u) y=Relu(r)", q=i(0, 0, 1, 1, 0, 0, 1, 2), v=np.float32(1.5), u=np.float32(0.5)),
+    "pad_value_c": draft("p=Pad(x,q,v) y=Conv(p,w)", q=i(0, 1, 1, 0, 0, 2, 0, 0), v=np.float32(-0.75), w=(3, 7, 3, 3)),
+    "pad_lowest_max": draft("p=Pad(x,q,v) y=MaxPool<kernel_shape=[3,3]>(p)", q=i(0, 0, 1, 1, 0, 0, 1, 1), v=np.float32(-np.inf)),
+    "pad_edge": draft('p=Pad<mode="edge">(x,q) y=Conv(p,w)', q=i(0, 0, 1, 2, 0, 0, 9, 1), w=(3, 4, 3, 3)),
+    "pad_reflect": draft('p=Pad<mode="reflect">(x,q) y=Conv(p,w)', q=i(0, 0, 1, 5, 0, 0, 2, 1), w=(3, 4, 3, 3)),
+    "pad_reflect_c": draft('p=Pad<mode="reflect">(x,q) y=Conv(p,w)', q=i(0, 1, 0, 0, 0, 1, 0, 0), w=(3, 6, 3, 3)),
+    "pad_reflect_cut": draft('p=Pad<mode="reflect">(x,q) y=Relu(p)', q=i(0, 0, -1, 2, 0, 0, 2, 0)),
+    "pad_reflect_nhwc": draft(
+        C + 't=Transpose<perm=[0,2,3,1]>(c) p=Pad<mode="reflect">(t,q) y=Relu(p)', w=(4, 4, 3, 3), q=i(0, 2, 1, 0, 0, 1, 2, 0)
+    ),
+    "pad_wrap": draft('p=Pad<mode="wrap">(x,q) y=Conv(p,w)', q=i(0, 0, 1, 6, 0, 0, 2, 1), w=(3, 4, 3, 3), opset=19),
+    "flip": draft("y=Slice(x,s,e,a,t)", s=i(-1, -1), e=i(-100, -100), a=i(2, 3), t=i(-1, -2)),
     "shuffle": draft(
         "a=Conv(x,w) r=Reshape(a,s) t=Transpose<perm=[0,2,1,3,4]>(r) u=Reshape(t,v) y=Conv<group=8>(u,d)",
         w=(8, 4, 1, 1),
@@ -250,6 +308,17 @@ NODES = {
     "pad_conv": "Conv",
     "pad_avg": "AveragePool",
     "pad_max": "Select MaxPool",
+    "concat_h": "Conv Join Conv",
+    "concat_inputs": "Join Conv",
+    "concat_constant": "Conv Concat Conv",
+    "concat_constants_h": "Conv Join+",
+    "class_token": "Conv Join Add Conv",
+    "pixels": "Conv Mul Add Mul Add+",
+    "pad_value": "Select+",
+    "pad_values": "Select Select+",
+    "pad_lowest_max": "MaxPool",
+    "pad_reflect": "Take Conv",
+    "flip": "Take",
     "shuffle": "Conv Conv",
     "shuffle_grp": "Conv Select Conv",
     "shuffle_out": "Conv",
@@ -279,7 +348,10 @@ HOSTED = {
 }
 
 # Files that onnxruntime cannot run for other batches as they are; what the reader returns runs for any.
-BOUND = ("fixed4", "resize_mid", "resize_lin_sizes_start")
+BOUND = (
+    *("fixed4", "resize_mid", "resize_lin_sizes_start"),
+    *("concat_constant", "concat_constants_h", "concat_constant_nhwc", "concat_constant_shuffled", "concat_fixed_batch"),
+)
 
 
 @pytest.mark.parametrize("name", CASES)

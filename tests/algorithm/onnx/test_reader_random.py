@@ -80,7 +80,7 @@ def gate(w: Writer, x: str, shape: Shape) -> None:
 def with_constant(w: Writer, x: str, shape: Shape) -> None:
     axis = w.number(0, len(shape) - 1)
     extents = [shape[axis], *(1,) * (len(shape) - 1 - axis)]
-    given_shape = w.data.draw(st.sampled_from([(1,), tuple(extents)]))
+    given_shape = w.data.draw(st.sampled_from([(1,), tuple(extents), shape]))
     constant = w.constant(given_shape)
     w.add(f"{w.pick(['Mul', 'Add', 'Sub'])}({', '.join(w.data.draw(st.permutations([x, constant])))})", shape)
 
@@ -108,22 +108,29 @@ def matmul(w: Writer, x: str, shape: Shape) -> None:
 def cut(w: Writer, x: str, shape: Shape) -> None:
     axis = w.number(0, len(shape) - 1)
     start = w.number(0, shape[axis] - 1)
-    step = w.number(1, 2)
-    bounds = [w.constant(np.array([number])) for number in (start, shape[axis], axis + 1, step)]
+    step = w.data.draw(st.sampled_from([1, 2, -1, -2]))
+    stop = shape[axis] if step > 0 else -shape[axis] - 1
+    bounds = [w.constant(np.array([number])) for number in (start, stop, axis + 1, step)]
     extents = list(shape)
-    extents[axis] = len(range(start, shape[axis], step))
+    extents[axis] = len(range(shape[axis])[start:stop:step])
     w.add(f"Slice({x},{','.join(bounds)})", tuple(extents))
 
 
 def pad(w: Writer, x: str, shape: Shape) -> None:
     before, after = ([w.number(0, 1) for _ in shape] for _ in range(2))
     constant = w.constant(np.array([0, *before, 0, *after]))
-    w.add(f"Pad({x},{constant})", tuple(sum(extents) for extents in zip(shape, before, after, strict=True)))
+    modes = ["constant", "edge", *(["reflect"] if min(shape) > 1 else [])]
+    mode = w.pick(modes)
+    value = f",{w.constant(np.float32(w.number(-2, 2)))}" if mode == "constant" and w.number(0, 1) else ""
+    w.add(f'Pad<mode="{mode}">({x},{constant}{value})', tuple(sum(extents) for extents in zip(shape, before, after, strict=True)))
 
 
 def join(w: Writer, x: str, shape: Shape) -> None:
-    other = w.pick([name for name, known in w.shapes.items() if known[1:] == shape[1:]])
-    w.add(f"Concat<axis=1>({x},{other})", (shape[0] + w.shapes[other][0], *shape[1:]))
+    axis = w.number(0, len(shape) - 1)
+    others = {name: known for name, known in w.shapes.items() if len(known) == len(shape)}
+    other = w.pick([name for name, known in others.items() if all(known[a] == shape[a] for a in range(len(shape)) if a != axis)])
+    joined = tuple(extent + w.shapes[other][a] if a == axis else extent for a, extent in enumerate(shape))
+    w.add(f"Concat<axis={axis + 1}>({x},{other})", joined)
 
 
 def total(w: Writer, x: str, shape: Shape) -> None:

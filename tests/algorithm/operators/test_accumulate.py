@@ -1,6 +1,6 @@
 """Every operator's meaning against onnxruntime's float operators, on small integers, where both are exact."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ridgeline.algorithm.graph import Array, Graph, Node
 from ridgeline.algorithm.onnx.runtime import run
 from ridgeline.algorithm.onnx.writer import initializer, model, node, value
-from ridgeline.algorithm.operators import Add, AveragePool, Concat, Conv, ConvTranspose, Expand, MaxPool, Mul, Resize, Select
+from ridgeline.algorithm.operators import Add, AveragePool, Concat, Conv, ConvTranspose, Expand, Join, MaxPool, Mul, Resize, Select, Take
 from ridgeline.testing.graphs import LAYER_KINDS, random_layer_graph
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -88,6 +88,11 @@ def expected(drawn: Drawn) -> Array:
             return onnx_values("Mul", drawn.inputs, [])
         case Concat():
             return onnx_values("Concat", drawn.inputs, [], axis=1)
+        case Join(axis=axis):
+            return onnx_values("Concat", drawn.inputs, [], axis={"y": 2, "x": 3}[axis])
+        case Take(rows=rows, columns=columns):
+            taken = onnx_values("Gather", drawn.inputs, [np.array(rows)], axis=2)
+            return onnx_values("Gather", [taken], [np.array(columns)], axis=3)
         case Resize(factors=factors):
             upsampled = np.array([1, 1, *factors], np.int64)
             return np.kron(drawn.inputs[0], np.ones(upsampled))
@@ -100,7 +105,7 @@ def expected(drawn: Drawn) -> Array:
 
 
 def selected(select: Select, image: Array) -> Array:
-    result = np.zeros((len(select.channels), *select.size))
+    result = np.full((len(select.channels), *select.size), select.border or 0.0)
     for c, y, x in np.ndindex(*result.shape):
         row, column = select.origin[0] + y * select.steps[0], select.origin[1] + x * select.steps[1]
         if 0 <= row < image.shape[1] and 0 <= column < image.shape[2]:
@@ -128,7 +133,12 @@ def test_codes_with_a_zero_point_are_the_same_sums(kind: str, seed: int) -> None
     zeros = (zero_point,) * len(drawn.inputs)
     codes = [(array + zero_point).astype(np.int8) for array in drawn.inputs]
     level = [np.full_like(array, zero_point) for array in codes]
-    found = drawn.node.operator.accumulate(drawn.node, *codes, zero_points=zeros)
+    operator = drawn.node.operator
+    if isinstance(operator, Select) and operator.border is not None:  # a number there is a code
+        found = replace(operator, border=operator.border + zero_point).accumulate(drawn.node, *codes, zero_points=zeros)
+        np.testing.assert_array_equal(found - zero_point, drawn.values())
+        return
+    found = operator.accumulate(drawn.node, *codes, zero_points=zeros)
     assert found.dtype == np.int64
     assert found.shape[1:] == drawn.node.operator.output_shape(drawn.node, *drawn.graph.input_shapes(drawn.node))
     rest = drawn.node.operator.accumulate(drawn.node, *level, zero_points=zeros)

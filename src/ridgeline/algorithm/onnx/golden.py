@@ -26,6 +26,8 @@ def golden(graph: Graph, *, boundaries: bool = False) -> bytes:
     sheet = Sheet(taken={*names.values(), *_port_names(graph)})
     for port in graph.inputs:
         to_tensor(sheet, port, graph.tensors[port.tensor].shape, result=names[port.tensor])
+    for name in graph.constants:
+        constant_tensor(sheet, graph, name, result=names[name])
     for node in graph.nodes:
         found = accumulator(sheet, graph, node, [names[name] for name in node.inputs])
         output_stage(sheet, graph, node, found, result=names[node.output])
@@ -65,6 +67,15 @@ def to_tensor(sheet: Sheet, port: Port, shape: tuple[int, int, int], *, result: 
         return
     steps = _rearranged(sheet, port.name, port.name, before=port.split, order=port.permutation)
     sheet.reshape(steps, shape, name=f"{port.name}/tensor", result=result)
+
+
+def constant_tensor(sheet: Sheet, graph: Graph, name: str, *, result: str) -> None:
+    """A constant tensor's codes, once for every image of the batch."""
+    codes = sheet.constant(f"{name}/codes", graph.constants[name].astype(np.int8)[None])
+    batch = sheet.node("Shape", [graph.inputs[0].name], f"{name}/batch", attributes={"start": 0, "end": 1})
+    image = sheet.constant(f"{name}/image", np.array(graph.constants[name].shape, np.int64))
+    shape = sheet.node("Concat", [batch, image], f"{name}/shape", attributes={"axis": 0})
+    sheet.node("Expand", [codes, shape], f"{name}/expanded", result=result)
 
 
 def to_array(sheet: Sheet, port: Port, *, source: str) -> None:

@@ -18,10 +18,12 @@ from ridgeline.algorithm.operators import (
     ConvTranspose,
     Copy,
     Expand,
+    Join,
     MaxPool,
     Mul,
     Resize,
     Select,
+    Take,
 )
 from ridgeline.algorithm.reference import quantisation
 from ridgeline.errors import UnsupportedError
@@ -42,7 +44,7 @@ def accumulator(sheet: Sheet, graph: Graph, node: Node, inputs: Sequence[str]) -
             return _add(sheet, node, inputs)
         case Mul():
             return _mul(sheet, node, inputs, zeros)
-        case MaxPool() | Concat() | Copy() | Expand() | Resize() | Select():
+        case MaxPool() | Concat() | Copy() | Expand() | Join() | Resize() | Select() | Take():
             return Accumulator(name=_moved(sheet, graph, node, inputs), is_code=True, bias=_bias(node))
         case _:
             raise UnsupportedError(f"node '{node.name}': operator {type(node.operator).__name__} has no form in standard integer operators")
@@ -135,6 +137,10 @@ def _moved(sheet: Sheet, graph: Graph, node: Node, inputs: Sequence[str]) -> str
             return sheet.node("MaxPool", inputs, name, attributes=attributes)
         case Concat():
             return sheet.node("Concat", inputs, name, attributes={"axis": 1})
+        case Join(position=position):
+            return sheet.node("Concat", inputs, name, attributes={"axis": 1 + position})
+        case Take(rows=rows, columns=columns):
+            return _taken(sheet, node, {2: rows, 3: columns}, source=inputs[0])
         case Expand(size=size):
             return sheet.node("Expand", [inputs[0], sheet.constant(f"{name}/shape", np.array([1, 1, *size], np.int64))], name)
         case Resize(factors=factors):
@@ -161,7 +167,15 @@ def _selected(sheet: Sheet, graph: Graph, node: Node, operator: Select, *, sourc
             source = sheet.node("Gather", [source, positions], f"{node.name}/cut{axis}", attributes={"axis": axis + 2})
         before = int(np.argmax(inside)) if inside.any() else 0
         border[axis + 2] = before, int(np.sum(~inside)) - before
-    return pad(sheet, source, border, zero=quantisation(graph, node.inputs[0]).zero_point, rank=4, name=f"{node.name}/border")
+    code = quantisation(graph, node.inputs[0]).zero_point if operator.border is None else int(operator.border)
+    return pad(sheet, source, border, zero=code, rank=4, name=f"{node.name}/border")
+
+
+def _taken(sheet: Sheet, node: Node, indices: dict[int, tuple[int, ...]], *, source: str) -> str:
+    for axis, wanted in indices.items():
+        positions = sheet.constant(f"{node.name}/positions{axis}", np.array(wanted, np.int64))
+        source = sheet.node("Gather", [source, positions], f"{node.name}/taken{axis}", attributes={"axis": axis})
+    return source
 
 
 def pad(sheet: Sheet, source: str, border: dict[int, tuple[int, int]], *, zero: int, rank: int, name: str) -> str:

@@ -75,6 +75,41 @@ def _free_resize(
     node.input.append(name)
 
 
+def free_joins(proto: onnx.ModelProto, batch: int) -> None:
+    """Repeats the constants that a Concat joins for every image of a batch, in place. Moves nodes: whatever counts them comes before."""
+    constants = {tensor.name: tensor for tensor in proto.graph.initializer}
+    found = [(node, index) for node in proto.graph.node if node.op_type == "Concat" for index in range(len(node.input))]
+    first = next(value.name for value in proto.graph.input if value.name not in constants)
+    made: list[onnx.NodeProto] = []
+    dynamic = {value.name for value in proto.graph.input} | {name for node in proto.graph.node for name in node.output}
+    for node, index in found:
+        name = node.input[index]
+        if name not in constants or not dynamic & (set(node.input) - set(constants)) or constants[name].dims[0] != batch:
+            continue
+        made.extend(_repeated(proto, constants[name], first, f"{node.name or node.output[0]}_{index}"))
+        node.input[index] = made[-1].output[0]
+    if made:
+        nodes = [*made, *(onnx.NodeProto.FromString(node.SerializeToString()) for node in proto.graph.node)]
+        del proto.graph.node[:]
+        proto.graph.node.extend(nodes)
+        _drop_unread(proto)
+
+
+def _repeated(proto: onnx.ModelProto, constant: onnx.TensorProto, source: str, label: str) -> list[onnx.NodeProto]:
+    """Nodes that give the constant's first image as often as the input `source` has images; the last one's output is it."""
+    array = onnx.numpy_helper.to_array(constant)
+    for name, values in {"image": array[:1], "start": [0], "end": [1], "extents": array.shape[1:]}.items():
+        values = values if isinstance(values, np.ndarray) else np.array(values, dtype=np.int64)
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(values, f"{label}_{name}"))
+    make = onnx.helper.make_node
+    return [
+        make("Shape", [source], [f"{label}_shape"], name=f"{label}_shape"),
+        make("Slice", [f"{label}_shape", f"{label}_start", f"{label}_end"], [f"{label}_batch"], name=f"{label}_batch"),
+        make("Concat", [f"{label}_batch", f"{label}_extents"], [f"{label}_target"], name=f"{label}_target", axis=0),
+        make("Expand", [f"{label}_image", f"{label}_target"], [f"{label}_repeated"], name=f"{label}_repeated"),
+    ]
+
+
 def _drop_unread(proto: onnx.ModelProto) -> None:
     read = {name for node in proto.graph.node for name in node.input} | {value.name for value in proto.graph.output}
     for index in range(len(proto.graph.initializer) - 1, -1, -1):

@@ -83,6 +83,7 @@ class Lowering:
     nodes: list[Node] = field(default_factory=list[Node])
     shapes: dict[str, Shape] = field(default_factory=dict[str, Shape])
     quantisations: dict[str, Quantisation] = field(default_factory=dict[str, Quantisation])
+    constants: dict[str, Array] = field(default_factory=dict[str, "Array"])  # constant tensors, (C, H, W)
     inputs: dict[str, View] = field(default_factory=dict[str, View])
     layouts: dict[str, _Layout] = field(default_factory=dict[str, _Layout])
     taken_nodes: set[str] = field(default_factory=set[str])
@@ -238,9 +239,24 @@ class Lowering:
         self.nodes.append(node)
         return node
 
+    def fixed(self, name: str, array: Array, view: View, shape: Shape) -> Value:
+        """A constant of the file (1 or batch, ...), seen through `view`, as a tensor of its own of `shape` (channels, height, width)."""
+        if not np.array_equal(array, np.broadcast_to(array[:1], array.shape)):
+            raise RefusedError("its constant differs from image to image", "make it the same for every image of a batch")
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise RefusedError(f"its constant '{name}' is {array.dtype} and must be finite floats", "repair the file's constants")
+        check_size(shape)
+        tensor = unique(name, self.taken_tensors)
+        self.constants[tensor] = _stored(array[:1], view, shape).astype(np.float32)
+        self.shapes[tensor] = shape
+        return Value(tensor=tensor, view=view)
+
     def canonical(self, tensor: str) -> View:
         """The view (batch, channels, height, width) of a tensor."""
-        channels, height, width = self.shapes[tensor]
+        return self.canonical_of(self.shapes[tensor])
+
+    def canonical_of(self, shape: Shape) -> View:
+        channels, height, width = shape
         return (batch_axis(self.batch), whole("c", channels), whole("h", height), whole("w", width))
 
     def straighten(self, step: Step, value: Value) -> Value:
@@ -261,11 +277,7 @@ class Lowering:
         aligned = np.reshape(array, (1,) * (len(full) - array.ndim) + array.shape)
         if any(atom.axis == "n" and aligned.shape[axis] != 1 for axis, atoms in enumerate(value.view) for atom in atoms if len(atoms) == 1):
             raise RefusedError("its constant differs from image to image", "make it the same for every image of a batch")
-        plain = tuple(tuple(atom for atom in axis if atom.axis != "n") for axis in value.view)
-        index = addresses(plain, shape)
-        stored = np.empty(prod(shape), dtype=array.dtype)
-        stored[index.reshape(-1)] = np.broadcast_to(aligned, index.shape).reshape(-1)
-        return stored.reshape(shape)
+        return _stored(aligned, value.view, shape)
 
     # The result
 
@@ -274,12 +286,13 @@ class Lowering:
         for value in self.values.values():
             if isinstance(value, Value):
                 self.bind_default(value)
-        written = [*(self._tensor_of_input(name) for name in self.inputs), *(node.output for node in self.nodes)]
+        written = [*(self._tensor_of_input(name) for name in self.inputs), *self.constants, *(node.output for node in self.nodes)]
         tensors = {
             tensor: Tensor(name=tensor, shape=self.tensor_shape(tensor), quantisation=self.quantisations.get(tensor)) for tensor in written
         }
         inputs = tuple(self._input(name) for name in self.inputs)
-        return Graph(name=name, inputs=inputs, outputs=tuple(outputs), nodes=tuple(self.nodes), tensors=tensors)
+        nodes, constants = tuple(self.nodes), dict(self.constants)
+        return Graph(name=name, inputs=inputs, outputs=tuple(outputs), nodes=nodes, tensors=tensors, constants=constants)
 
     def _tensor_of_input(self, name: str) -> str:
         value = self.values[name]
@@ -312,6 +325,15 @@ def check_size(shape: Shape) -> None:
             f"a tensor of {shape[0]:,} channels, {shape[1]:,} rows and {shape[2]:,} columns",
             f"at most {_LARGEST:,} elements and {_MOST_CHANNELS:,} channels are read",
         )
+
+
+def _stored(array: Array, view: View, shape: Shape) -> Array:
+    """An array (1, ...) that broadcasts to the view's extents, as it lies in a tensor of `shape`."""
+    plain = tuple(tuple(atom for atom in axis if atom.axis != "n") for axis in view)
+    index = addresses(plain, shape)
+    stored = np.empty(prod(shape), dtype=array.dtype)
+    stored[index.reshape(-1)] = np.broadcast_to(array, index.shape).reshape(-1)
+    return stored.reshape(shape)
 
 
 def _straight(view: View, channels: int) -> View:

@@ -8,14 +8,15 @@ from typing import Any, cast
 import onnx
 
 from ridgeline.algorithm.graph import Graph
-from ridgeline.algorithm.onnx.host import part, reference_model, value_types
+from ridgeline.algorithm.onnx.host import free_joins, part, reference_model, value_types
 from ridgeline.algorithm.onnx.load import load_model
 from ridgeline.algorithm.onnx.lowering import Constant, Value
 from ridgeline.algorithm.onnx.network import HostNode, Network
 from ridgeline.algorithm.onnx.place import Placement, Source, place
 from ridgeline.algorithm.onnx.simplify import Simplified, known_shape, simplify
 from ridgeline.algorithm.onnx.step import RefusedError, steps_of
-from ridgeline.algorithm.passes.fold import fold
+from ridgeline.algorithm.operators import Select
+from ridgeline.algorithm.passes.fold import BEYOND, fold
 from ridgeline.errors import UnsupportedError
 
 __all__ = ["read_network"]
@@ -38,10 +39,22 @@ def read_network(source: Path | str | bytes, *, batch: int | None = None) -> Net
         raise UnsupportedError(f"{name}: {error}") from error
     graph = fold(graph)
     graph.verify()
+    _check_borders(graph)
     reference = reference_model(simplified)
     front, back = _host_parts(simplified, parts, placement, reference)
+    free_joins(reference, simplified.batch)
     host = tuple(HostNode(node=parts.steps[index].source, reason=placement.reasons[index]) for index in (*placement.front, *placement.back))
     return Network(graph=graph, model=_bytes(reference), front=front, back=back, host=host, notes=(*notes, *_scale_notes(graph)))
+
+
+def _check_borders(graph: Graph) -> None:
+    """Raises for a border below all numbers that no maximum took up."""
+    for node in graph.nodes:
+        border = node.operator.border if isinstance(node.operator, Select) else None
+        if border is not None and border < -BEYOND:
+            raise UnsupportedError(
+                f"{node.source}: it pads with {border:g}, which only a MaxPool after it can use; pad with a number that the network's values can have"
+            )
 
 
 def _scale_notes(graph: Graph) -> tuple[str, ...]:

@@ -12,10 +12,14 @@ from ridgeline.algorithm.operators.conv import Conv
 from ridgeline.algorithm.operators.conv_transpose import ConvTranspose
 from ridgeline.algorithm.operators.copy import Copy
 from ridgeline.algorithm.operators.expand import Expand
+from ridgeline.algorithm.operators.join import Join
 from ridgeline.algorithm.operators.max_pool import MaxPool
 from ridgeline.algorithm.operators.mul import Mul
 from ridgeline.algorithm.operators.operator import Operator
 from ridgeline.algorithm.operators.resize import Resize
 from ridgeline.algorithm.operators.select import Select
+from ridgeline.algorithm.operators.take import Take
 
-__all__ = ["Add", "AveragePool", "Concat", "Conv", "ConvTranspose", "Copy", "Expand", "MaxPool", "Mul", "Operator", "Resize", "Select"]
+__all__ = [
+    "Add", "AveragePool", "Concat", "Conv", "ConvTranspose", "Copy", "Expand", "Join", "MaxPool", "Mul", "Operator", "Resize", "Select", "Take",
+]  # fmt: skip

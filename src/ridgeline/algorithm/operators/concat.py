@@ -1,4 +1,4 @@
-"""Concatenation of any number of tensors along the channels."""
+"""Concatenation of any number of tensors along the channels; along height and width it is a Join."""
 
 from __future__ import annotations
 

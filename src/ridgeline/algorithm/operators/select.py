@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Select:
-    """output[c, y, x] = input[channels[c], origin_y + y * step_y, origin_x + x * step_x], and a real zero (its zero point) where that lies outside
-    the input. The output keeps the input's scale. Pads with another value than zero are the reader's business.
+    """output[c, y, x] = input[channels[c], origin_y + y * step_y, origin_x + x * step_x], and `border` where that lies outside the input.
+    The output keeps the input's scale. `border` None is a real zero (the input's zero point); a number is real in a float graph and a code in an
+    integer graph.
     """
 
     channels: tuple[int, ...]
     origin: tuple[int, int] = (0, 0)  # of the output's first element, in the input; negative for a border
     size: tuple[int, int]  # height, width of the output
     steps: tuple[int, int] = (1, 1)
+    border: float | None = None
 
     def output_shape(self, node: Node, *shapes: Shape) -> Shape:
         return len(self.channels), *self.size
@@ -38,7 +40,8 @@ class Select:
         columns, column_inside = _positions(self.origin[1], self.size[1], self.steps[1], values.shape[3])
         taken = values[:, np.asarray(self.channels)][:, :, rows][:, :, :, columns]
         inside = row_inside[:, None] & column_inside
-        return np.where(inside, taken, np.asarray(zero_points[0], taken.dtype))
+        border = zero_points[0] if self.border is None else self.border
+        return np.where(inside, taken, np.asarray(border, taken.dtype))
 
 
 def _positions(origin: int, size: int, step: int, extent: int) -> tuple[Array, Array]:

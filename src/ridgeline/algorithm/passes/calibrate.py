@@ -42,9 +42,13 @@ def observe(graph: Graph, calibration: Mapping[str, Array], *, progress: Progres
     before: dict[str, Histogram] = {}
     read = {node.inputs[0] for node in graph.nodes if isinstance(node.operator, Conv | ConvTranspose)}
     moments = {name: Moments.none(graph.tensors[name].shape[0]) for name in read}
+    for name, values in graph.constants.items():
+        _add(tensors, name, values, where=f"the constant tensor '{name}'")
     for start in range(0, images, batch):
         arrays = {name: np.asarray(array[start : start + batch], np.float32) for name, array in calibration.items()}
         for name, values in input_tensors(graph, arrays, None).items():
+            if name in graph.constants:
+                continue
             _add(tensors, name, values, where=f"the calibration data of input '{name}'")
             if name in moments:
                 moments[name] += Moments.of(values)

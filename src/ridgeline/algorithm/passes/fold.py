@@ -1,4 +1,4 @@
-"""Joining nodes of a float graph: functions and constants into the node before them, zero borders into the window after them."""
+"""Joining nodes of a float graph: functions and constants into the node before them, borders into the window after them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ import numpy as np
 
 from ridgeline.algorithm.function import Expression, Function, clip, compose
 from ridgeline.algorithm.graph import Graph, Node
-from ridgeline.algorithm.operators import AveragePool, Conv, ConvTranspose, Copy, Select
+from ridgeline.algorithm.operators import AveragePool, Conv, ConvTranspose, Copy, MaxPool, Select, Take
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+# No real number that a network computes: exporters pad with -inf, or the lowest float32, before a maximum.
+BEYOND = 1e30
+_MOST_PIECES = 256
+
 Rule: TypeAlias = Callable[[Graph, Node, Node], Node | None]
 
 
@@ -24,6 +28,7 @@ def fold(graph: Graph) -> Graph:
         _affine_into_conv,
         _function_into_producer,
         _select_into_select,
+        _take_into_take,
         _border_into_window,
     ):
         graph = _joined(graph, rule)
@@ -51,7 +56,7 @@ def _joined(graph: Graph, rule: Rule) -> Graph:
 
 
 def _live(graph: Graph, nodes: tuple[Node, ...]) -> Mapping[str, Any]:
-    names = {port.tensor for port in graph.inputs} | {node.output for node in nodes}
+    names = {port.tensor for port in graph.inputs} | {node.output for node in nodes} | set(graph.constants)
     return {name: tensor for name, tensor in graph.tensors.items() if name in names}
 
 
@@ -211,7 +216,7 @@ def _occurs(expression: Expression) -> bool:
 
 
 def _border_into_window(graph: Graph, producer: Node, node: Node) -> Node | None:
-    """A border of zeros before a convolution, or before an average pool that counts its padding."""
+    """A border of zeros before a convolution, or before an average pool that counts its padding; one below all numbers before a maximum."""
     border = producer.operator
     if not isinstance(border, Select) or producer.function is not None or graph.tensors[producer.output].quantisation is not None:
         return None
@@ -221,15 +226,26 @@ def _border_into_window(graph: Graph, producer: Node, node: Node) -> Node | None
     if border.channels != tuple(range(channels)) or border.steps != (1, 1) or min(extra) < 0:
         return None
     operator = node.operator
-    if isinstance(operator, AveragePool) and not (operator.count_include_pad or not any(operator.pads)):
-        return None
-    if not isinstance(operator, (Conv, AveragePool)):
+    if not isinstance(operator, (Conv, AveragePool, MaxPool)) or not _pads_with(operator, border.border):
         return None
     top, left, low, far = (a + b for a, b in zip(operator.pads, extra, strict=True))
     padded = replace(operator, pads=(top, left, low, far))
     if isinstance(padded, AveragePool):
         padded = replace(padded, count_include_pad=True)
+    if isinstance(padded, MaxPool) and (max(top, low) >= padded.kernel[0] or max(left, far) >= padded.kernel[1]):
+        return None
     return replace(node, operator=padded, inputs=producer.inputs)
+
+
+def _pads_with(operator: Conv | AveragePool | MaxPool, border: float | None) -> bool:
+    """Whether the operator's own padding is the same as a border of that value."""
+    match operator:
+        case Conv():
+            return border is None
+        case AveragePool():
+            return border is None and (operator.count_include_pad or not any(operator.pads))
+        case MaxPool():
+            return border is not None and border <= -BEYOND
 
 
 def _select_into_select(graph: Graph, producer: Node, node: Node) -> Node | None:
@@ -240,6 +256,9 @@ def _select_into_select(graph: Graph, producer: Node, node: Node) -> Node | None
     if producer.function is not None or graph.tensors[producer.output].quantisation is not None:
         return None
     source = graph.tensors[producer.inputs[0]].shape[1:]
+    bordered = _has_border(first, source), _has_border(second, first.size)
+    if all(bordered) and first.border != second.border:
+        return None
     axes = zip(first.origin, first.size, first.steps, second.origin, second.size, second.steps, source, strict=True)
     if not all(_within(*axis) for axis in axes):
         return None
@@ -251,11 +270,29 @@ def _select_into_select(graph: Graph, producer: Node, node: Node) -> Node | None
             origin=(first.origin[0] + second.origin[0] * first.steps[0], first.origin[1] + second.origin[1] * first.steps[1]),
             size=second.size,
             steps=(first.steps[0] * second.steps[0], first.steps[1] * second.steps[1]),
+            border=second.border if bordered[1] else first.border,
         ),
     )
 
 
+def _take_into_take(graph: Graph, producer: Node, node: Node) -> Node | None:
+    """Rows and columns at once, unless that cuts the image into so many pieces that a second pass over it costs less."""
+    first, second = producer.operator, node.operator
+    if not isinstance(first, Take) or not isinstance(second, Take):
+        return None
+    if producer.function is not None or graph.tensors[producer.output].quantisation is not None:
+        return None
+    rows, columns = tuple(first.rows[row] for row in second.rows), tuple(first.columns[column] for column in second.columns)
+    both = Take(rows=rows, columns=columns)
+    return replace(node, operator=both, inputs=producer.inputs) if both.pieces <= _MOST_PIECES else None
+
+
+def _has_border(select: Select, extent: tuple[int, int]) -> bool:
+    ends = (start + (size - 1) * step for start, size, step in zip(select.origin, select.size, select.steps, strict=True))
+    return min(select.origin) < 0 or any(end >= limit for end, limit in zip(ends, extent, strict=True))
+
+
 def _within(start: int, size: int, step: int, second_start: int, second_size: int, second_step: int, extent: int) -> bool:
-    """Whether along one axis the second selection stays inside the first, or the first holds all that there is, so that beyond it are zeros too."""
+    """Whether along one axis the second selection stays inside the first, or the first holds all that there is, so that beyond it is border too."""
     inside = second_start >= 0 and second_start + (second_size - 1) * second_step < size
     return inside or (step == 1 and start <= 0 and start + size >= extent)

@@ -62,6 +62,12 @@ def affine(low: float, high: float) -> Quantisation:
     return Quantisation(scale=scale, zero_point=int(np.clip(np.rint(-128 - low / scale), -128, 127)))
 
 
+def including(code: Quantisation, value: float) -> Quantisation:
+    """The quantisation, as much wider as it takes to span `value`."""
+    low, high = ((end - code.zero_point) * code.scale for end in (-128, 127))
+    return code if low <= value <= high else affine(min(low, value), max(high, value))
+
+
 def widest(source: Histogram) -> Quantisation:
     """All that was seen, from the smallest to the largest value."""
     return affine(source.low, source.high)

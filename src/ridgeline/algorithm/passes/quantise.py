@@ -12,11 +12,13 @@ from dataclasses import replace
 from typing import Literal
 
 from ridgeline.algorithm.graph import Array, Graph, Node, Quantisation, Tensor
-from ridgeline.algorithm.operators import Concat
+from ridgeline.algorithm.operators import Concat, Copy, Join, Select
 from ridgeline.algorithm.passes.calibrate import Observed, Progress, needs_table, observe
-from ridgeline.algorithm.passes.histogram import Histogram, closest, merged, widest
+from ridgeline.algorithm.passes.histogram import Histogram, closest, including, merged, widest
 from ridgeline.algorithm.passes.overflow import prove
 from ridgeline.algorithm.passes.stages import MOVES, moved, quantised, target
+from ridgeline.algorithm.reference import quantisation
+from ridgeline.algorithm.reference import quantise as codes_of
 
 Method = Literal["mse", "minmax"]
 
@@ -27,9 +29,10 @@ def quantise(graph: Graph, calibration: Mapping[str, Array], *, method: Method =
     Raises UnsupportedError, naming the node, where an accumulator could leave 32 bits or a scale cannot be reached.
     """
     observed = observe(graph, calibration, progress=progress)
-    tensors = _tensors(graph, observed, method)
-    integer = replace(graph, tensors=tensors)
-    nodes = tuple(_node(integer, node, observed, method) for node in graph.nodes)
+    integer = _one_scale_a_join(replace(graph, tensors=_tensors(graph, observed, method)))
+    constants = {name: codes_of(values, quantisation(integer, name)) for name, values in graph.constants.items()}
+    integer = replace(integer, constants=constants)
+    nodes = tuple(_node(integer, node, observed, method) for node in integer.nodes)
     integer = replace(integer, nodes=nodes)
     integer.verify()
     prove(integer)
@@ -48,6 +51,38 @@ def _node(graph: Graph, node: Node, observed: Observed, method: Method) -> Node:
     return quantised(graph, node, target(node, before, after), means=observed.means.get(node.inputs[0]))
 
 
+def _one_scale_a_join(graph: Graph) -> Graph:
+    """A Copy before every input of a Join whose scale is not the Join's: only scales that the network brings along keep them apart."""
+    nodes: list[Node] = []
+    tensors = dict(graph.tensors)
+    for node in graph.nodes:
+        copies = _rescaling(graph, node) if isinstance(node.operator, Join) else {}
+        for copy, wanted in copies.values():
+            nodes.append(copy)
+            tensors[copy.output] = replace(tensors[copy.inputs[0]], name=copy.output, quantisation=wanted)
+        inputs = (copies[index][0].output if index in copies else name for index, name in enumerate(node.inputs))
+        nodes.append(replace(node, inputs=tuple(inputs)))
+    return replace(graph, nodes=tuple(nodes), tensors=tensors)
+
+
+def _rescaling(graph: Graph, node: Node) -> dict[int, tuple[Node, Quantisation]]:
+    """Input number -> the Copy that gives it the scale of the Join."""
+    wanted = _scale_of_join(graph, node)
+    found: dict[int, tuple[Node, Quantisation]] = {}
+    for index, name in enumerate(node.inputs):
+        if quantisation(graph, name) != wanted:
+            label, output = f"{node.name}/rescale{index}", f"{node.output}/rescaled{index}"
+            found[index] = Node(name=label, operator=Copy(), inputs=(name,), output=output, source=node.source), wanted
+    return found
+
+
+def _scale_of_join(graph: Graph, node: Node) -> Quantisation:
+    """The output's; that of the widest input where a table follows."""
+    if not needs_table(node):
+        return quantisation(graph, node.output)
+    return max((quantisation(graph, name) for name in node.inputs), key=lambda found: found.scale)
+
+
 def _tensors(graph: Graph, observed: Observed, method: Method) -> dict[str, Tensor]:
     groups = _groups(graph)
     seen: dict[str, Histogram] = {}
@@ -60,6 +95,10 @@ def _tensors(graph: Graph, observed: Observed, method: Method) -> dict[str, Tens
             found = observed.tensors[name]
             seen[group] = merged(seen[group], found) if group in seen else found
     chosen = {group: fixed.get(group) or (widest(found) if method == "minmax" else closest(found)) for group, found in seen.items()}
+    for node in graph.nodes:
+        group = groups[node.inputs[0]]
+        if isinstance(node.operator, Select) and node.operator.border is not None and group not in fixed:
+            chosen[group] = including(chosen[group], node.operator.border)
     return {name: replace(tensor, quantisation=chosen[groups[name]]) for name, tensor in graph.tensors.items() if groups[name] in chosen}
 
 
@@ -71,10 +110,9 @@ def _groups(graph: Graph) -> dict[str, str]:
     leader = {name: name for name in graph.tensors}
     given = {name: tensor.quantisation for name, tensor in graph.tensors.items()}
     for node in graph.nodes:
-        if not _shares(node):
-            continue
-        for name in node.inputs:
-            first, second = leader[name], leader[node.output]
+        *others, last = _sharing(node) or ("",)
+        for name in others:
+            first, second = leader[name], leader[last]
             if given[first] is not None and given[second] is not None and given[first] != given[second]:
                 continue
             for other, known in leader.items():
@@ -83,7 +121,11 @@ def _groups(graph: Graph) -> dict[str, str]:
     return leader
 
 
-def _shares(node: Node) -> bool:
+def _sharing(node: Node) -> tuple[str, ...]:
+    """The tensors of a node that share a scale."""
+    ends = (*node.inputs, node.output)
+    if isinstance(node.operator, Join):
+        return node.inputs if needs_table(node) else ends
     if isinstance(node.operator, MOVES):
-        return not needs_table(node)
-    return isinstance(node.operator, Concat) and node.function is None
+        return () if needs_table(node) else ends
+    return ends if isinstance(node.operator, Concat) and node.function is None else ()

@@ -10,14 +10,28 @@ import numpy as np
 
 from ridgeline.algorithm.function import Function
 from ridgeline.algorithm.graph import Array, Graph, Node, Quantisation, Requantise
-from ridgeline.algorithm.operators import Add, AveragePool, Concat, Conv, ConvTranspose, Copy, Expand, MaxPool, Mul, Resize, Select
+from ridgeline.algorithm.operators import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Copy,
+    Expand,
+    Join,
+    MaxPool,
+    Mul,
+    Resize,
+    Select,
+    Take,
+)
 from ridgeline.algorithm.passes.moments import drift
 from ridgeline.algorithm.passes.overflow import filters, label
 from ridgeline.algorithm.reference import dequantise, quantisation, quantise
 from ridgeline.errors import UnsupportedError
 
 # Operators that move codes and compute nothing: their output keeps the input's scale.
-MOVES = (Copy, Expand, MaxPool, Resize, Select)
+MOVES = (Copy, Expand, Join, MaxPool, Resize, Select, Take)
 _MULTIPLIER_BITS = 17
 _LARGEST_BIAS = 2.0**29
 
@@ -108,8 +122,12 @@ def quantised(graph: Graph, node: Node, aim: Target, *, means: Array | None = No
 
 
 def moved(graph: Graph, node: Node, after: Quantisation) -> Node:
-    """A node that moves codes: they pass unchanged, within the limits of a Relu or Clip; any other change goes through a table."""
+    """A node that moves codes: they pass unchanged, within the limits of a Relu or Clip; any other change goes through a table. Several inputs have
+    one scale.
+    """
     source = quantisation(graph, node.inputs[0])
+    if isinstance(node.operator, Select) and node.operator.border is not None:
+        node = replace(node, operator=replace(node.operator, border=int(quantise(np.asarray(node.operator.border), source))))
     limited = node.function is None or node.function.clip is not None
     same = (source.scale, source.zero_point) == (after.scale, after.zero_point)
     channels = graph.tensors[node.output].shape[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ridgeline.algorithm.onnx.convert import elementwise, moves, pools, products, scales, windows
+from ridgeline.algorithm.onnx.convert import elementwise, joins, moves, pools, products, scales, windows
 from ridgeline.algorithm.onnx.lowering import Lowering
 from ridgeline.algorithm.onnx.step import Step
 
@@ -28,7 +28,7 @@ CONVERTERS: dict[str, Converter] = {
     "Squeeze": moves.squeeze,
     "Unsqueeze": moves.unsqueeze,
     "Transpose": moves.transpose,
-    "Concat": moves.concat,
+    "Concat": joins.concat,
     "Split": moves.split,
     "Slice": moves.slice_,
     "Pad": moves.pad,

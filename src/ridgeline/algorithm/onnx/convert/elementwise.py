@@ -153,7 +153,10 @@ def _with_channels(low: Lowering, step: Step, operation: str, array: Array, *, c
     if not np.isfinite(array).all():
         raise RefusedError("its constant holds NaN or infinity", "repair the file's constants")
     value = _bind_constant(low, low.operand(step, 1 if constant_first else 0), array)
-    numbers = _per_channel(low, value, array.astype(np.float64))
+    stored = low.storage_of(value, array.astype(np.float64))
+    if np.ptp(stored, axis=(1, 2)).any():
+        return _with_pixels(low, step, operation, stored, value, constant_first=constant_first)
+    numbers = stored[:, 0, 0]
     ones, zeros = np.ones_like(numbers), np.zeros_like(numbers)
     scale, offset = {
         "add": (ones, numbers),
@@ -164,6 +167,21 @@ def _with_channels(low: Lowering, step: Step, operation: str, array: Array, *, c
     if not np.isfinite(scale).all():
         raise RefusedError("it divides by zero", "repair the file's constants")
     return affine(low, step, value, scale=scale, offset=offset)
+
+
+def _with_pixels(low: Lowering, step: Step, operation: str, stored: Array, value: Value, *, constant_first: bool) -> Value:
+    """A sum or product with a constant (C, H, W) that differs from pixel to pixel, which becomes a tensor."""
+    if operation == "div":
+        if not stored.all():
+            raise RefusedError("it divides by zero", "repair the file's constants")
+        stored = 1 / stored
+    name = step.inputs[0 if constant_first else 1]
+    constant = low.fixed(name, stored[None], low.canonical_of(stored.shape), stored.shape)
+    if operation in ("mul", "div"):
+        return replace(value, tensor=low.emit(step, Mul(), [value, constant]))
+    signs = (-1.0, 1.0) if constant_first else (1.0, -1.0)
+    weight = np.repeat(np.array(signs, np.float32)[:, None], len(stored), axis=1) if operation == "sub" else None
+    return replace(value, tensor=low.emit(step, Add(), [value, constant], weight=weight))
 
 
 def _bind_constant(low: Lowering, value: Value, array: Array) -> Value:

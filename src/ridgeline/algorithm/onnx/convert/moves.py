@@ -10,14 +10,17 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ridgeline.algorithm import axes as layout
-from ridgeline.algorithm.axes import Atom, Axis, View, coordinates, whole
+from ridgeline.algorithm.axes import Atom, Axis, Shape, View, coordinates, whole
 from ridgeline.algorithm.onnx.lowering import Lowering, Value, check_size
 from ridgeline.algorithm.onnx.step import RefusedError, Step
-from ridgeline.algorithm.operators import Concat, Conv, Select
+from ridgeline.algorithm.operators import Conv, Select, Take
+from ridgeline.algorithm.operators.take import stretches
+from ridgeline.algorithm.passes.fold import BEYOND
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 FLOAT32 = 1  # onnx.TensorProto.FLOAT
+_MOST_PIECES = 1024  # of a Take: each is a part of the program
 
 
 def identity(low: Lowering, step: Step) -> None:
@@ -137,37 +140,47 @@ def split(low: Lowering, step: Step) -> None:
         start += size
 
 
-def taken(low: Lowering, step: Step, value: Value, axis: int, indices: range, output: str) -> Value:
-    """The value with some indices of one axis: channels in any order, or every n-th row or column."""
-    if indices == range(value.shape[axis]):
+def taken(low: Lowering, step: Step, value: Value, axis: int, indices: Sequence[int], output: str) -> Value:
+    """The value with some indices of one axis: channels, rows or columns, in any order and any number of times."""
+    if list(indices) == list(range(value.shape[axis])):
         return value
     if axis == 0 or not len(indices):
         raise RefusedError(f"it takes {len(indices)} of {value.shape[axis]} along axis {axis}", "cut along channels, height or width")
     value = low.bind_default(value)
     channels, height, width = low.shape(value)
     atoms = value.view[axis]
-    if all(atom.axis == "c" for atom in atoms):
+    if atoms and all(atom.axis == "c" for atom in atoms):
         order, view = _channels_taken(value.view, axis, indices)
         operator = Select(channels=order, size=(height, width))
         return replace(value, tensor=low.emit_as(step, output, operator, [value]), view=view)
-    place = atoms[0].axis
-    extent = height if place == "h" else width
-    if atoms != whole(place, extent) or indices.step < 0:
-        raise RefusedError(f"it cuts axis {axis}, which is not all of one stored axis, or backwards", "cut along channels, height or width")
-    along_height = place == "h"
-    count = len(indices)
-    operator = Select(
-        channels=tuple(range(channels)),
-        origin=(indices.start, 0) if along_height else (0, indices.start),
-        size=(count, width) if along_height else (height, count),
-        steps=(indices.step, 1) if along_height else (1, indices.step),
-    )
-    tensor = low.emit_as(step, output, operator, [value])
-    view = tuple(whole(place, count) if index == axis else each for index, each in enumerate(value.view))
+    place = atoms[0].axis if atoms else empty_place(value, (height, width))
+    if atoms != whole(place, height if place == "h" else width):
+        raise RefusedError(f"it cuts axis {axis}, which is not all of one stored axis", "cut along channels, height or width")
+    tensor = low.emit_as(step, output, _taking((channels, height, width), place, indices), [value])
+    view = tuple(whole(place, len(indices)) if index == axis else each for index, each in enumerate(value.view))
     return replace(value, tensor=tensor, view=view)
 
 
-def _channels_taken(view: View, axis: int, indices: range) -> tuple[tuple[int, ...], View]:
+def _taking(shape: Shape, place: str, indices: Sequence[int]) -> Select | Take:
+    """The operator that takes rows ("h") or columns ("w"): a Select where they are evenly spaced."""
+    channels, height, width = shape
+    (_, spaced), *more = stretches(indices)
+    if more:
+        rows, columns = (indices, range(width)) if place == "h" else (range(height), indices)
+        take = Take(rows=tuple(rows), columns=tuple(columns))
+        if take.pieces > _MOST_PIECES:
+            raise RefusedError(
+                f"it puts {take.pieces:,} pieces together", f"take rows or columns that form at most {_MOST_PIECES:,} evenly spaced runs"
+            )
+        return take
+    start, count, stride = spaced.start, len(spaced), spaced.step
+    everything = tuple(range(channels))
+    if place == "h":
+        return Select(channels=everything, origin=(start, 0), size=(count, width), steps=(stride, 1))
+    return Select(channels=everything, origin=(0, start), size=(height, count), steps=(1, stride))
+
+
+def _channels_taken(view: View, axis: int, indices: Sequence[int]) -> tuple[tuple[int, ...], View]:
     """The stored channels that remain, in the order of the axes, and the view of them."""
     order = np.zeros(1, dtype=np.int64)
     left = prod(atom.size for index, each in enumerate(view) for atom in each if atom.axis == "c" and index != axis) * len(indices)
@@ -190,32 +203,6 @@ def _channels_taken(view: View, axis: int, indices: range) -> tuple[tuple[int, .
     return tuple(order.tolist()), tuple(layout.atoms_of([each]) for each in result)
 
 
-def concat(low: Lowering, step: Step) -> None:
-    values = [low.operand(step, index) for index in range(len(step.inputs))]
-    rank = len(values[0].view)
-    axis = step.integer("axis", 0) % rank
-    if any(len(value.view) != rank for value in values):
-        raise RefusedError("its inputs have different numbers of axes", "check the network's shapes")
-    others = [index for index in range(1, rank) if index != axis]
-    values = [low.bind(value, [axis], others[:-1], others[-1:]) for value in values]
-    for value in values:
-        low.shape(value)
-    values = [low.straighten(step, low.current(value)) for value in values]
-    before = [atom for value in values for each in value.view[:axis] for atom in each if atom.axis == "c"]
-    along = [atom for value in values for atom in value.view[axis] if atom.axis != "c"]
-    rest = {tuple(each for index, each in enumerate(value.view) if index != axis) for value in values}
-    if axis == 0 or before or along or len(rest) > 1 or len({low.shape(value)[1:] for value in values}) > 1:
-        raise RefusedError(
-            f"it joins along axis {axis}, and its inputs are stored as {[low.shape(value) for value in values]} (channels, height, width)",
-            "join along the channels of tensors of one height and width",
-        )
-    tensor = low.emit(step, Concat(), values)
-    extent = sum(value.shape[axis] for value in values)
-    inner = low.shapes[tensor][0] // extent
-    joined = (Atom(axis="c", size=extent, stride=inner),) if extent > 1 else ()
-    low.put(step.outputs[0], Value(tensor=tensor, view=tuple(joined if i == axis else each for i, each in enumerate(values[0].view))))
-
-
 def pad(low: Lowering, step: Step) -> None:
     value = low.operand(step, 0)
     rank = len(value.view)
@@ -224,26 +211,43 @@ def pad(low: Lowering, step: Step) -> None:
     axes = [axis % rank for axis in _integers(low, step, 3)] if step.has(3) else list(range(rank))
     if len(pads) != 2 * len(axes):
         raise RefusedError(f"its {len(pads)} pads do not fit {len(axes)} axes", "check the file's constants")
-    fill = float(low.constant(step, 2, "value").array.reshape(-1)[0]) if step.has(2) else 0.0
     edges = {axis: (pads[i], pads[i + len(axes)]) for i, axis in enumerate(axes) if pads[i] or pads[i + len(axes)]}
-    if mode != "constant" or fill != 0.0:
-        raise RefusedError(f"it pads by mode '{mode}' with {fill:g}", "the engine pads with zeros (mode 'constant', value 0)")
     if 0 in edges:
         raise RefusedError("it pads the batch", "pad channels, height or width")
+    fill = float(low.constant(step, 2, "value").array.reshape(-1)[0]) if step.has(2) and mode == "constant" else 0.0
+    if fill > BEYOND or np.isnan(fill):
+        raise RefusedError(f"it pads with {fill:g}", "pad with a number that the network's values can have")
     if rank in (3, 4):
         value = low.bind(value, [1], [2] if rank == 4 else [], [rank - 1])
     for axis, (before, after) in edges.items():
-        value = _padded(low, step, low.bind_default(value), axis, before, after)
+        value = low.bind_default(value)
+        if mode == "constant":
+            value = _padded(low, step, value, axis, before, after, fill)
+        else:
+            value = taken(low, step, value, axis, _repeated(value.shape[axis], before, after, mode), step.outputs[0])
     low.put(step.outputs[0], value)
 
 
-def _padded(low: Lowering, step: Step, value: Value, axis: int, before: int, after: int) -> Value:
+def _repeated(extent: int, before: int, after: int, mode: str) -> list[int]:
+    """The indices of an axis with a border of its own elements around it; a negative border cuts."""
+    inside = np.arange(extent)[max(0, -before) : extent - max(0, -after)]
+    border = max(0, before), max(0, after)
+    longest = {"edge": extent, "wrap": extent, "reflect": extent - 1}.get(mode)
+    if longest is None or not len(inside):
+        raise RefusedError(f"it pads {extent} elements by mode '{mode}'", "use 'constant', 'edge', 'reflect' or 'wrap'")
+    if mode != "edge" and max(border) > longest:
+        raise RefusedError(f"it pads {extent} elements by {border} in mode '{mode}'", f"pad by at most {longest}")
+    modes: dict[str, Any] = {"mode": mode}
+    return np.pad(inside, border, **modes).tolist()
+
+
+def _padded(low: Lowering, step: Step, value: Value, axis: int, before: int, after: int, fill: float) -> Value:
     channels, height, width = low.shape(value)
     atoms, extent = value.view[axis], value.shape[axis]
     size = extent + before + after
-    place = atoms[0].axis if atoms else _empty_place(value, (height, width))
+    place = atoms[0].axis if atoms else empty_place(value, (height, width))
     if place == "c" or size < 1:
-        return _padded_channels(low, step, low.straighten(step, value), axis, before, size)
+        return _padded_channels(low, step, low.straighten(step, value), axis, before, size, fill)
     if atoms != whole(place, extent) or extent != (height if place == "h" else width):
         raise RefusedError(f"it pads axis {axis}, which is not all of one stored axis", "pad height or width")
     along_height = place == "h"
@@ -251,12 +255,13 @@ def _padded(low: Lowering, step: Step, value: Value, axis: int, before: int, aft
         channels=tuple(range(channels)),
         origin=(-before, 0) if along_height else (0, -before),
         size=(size, width) if along_height else (height, size),
+        border=fill if fill != 0.0 else None,
     )
     tensor = low.emit_as(step, step.outputs[0], operator, [value])
     return replace(value, tensor=tensor, view=tuple(whole(place, size) if i == axis else each for i, each in enumerate(value.view)))
 
 
-def _empty_place(value: Value, extents: tuple[int, int]) -> str:
+def empty_place(value: Value, extents: tuple[int, int]) -> str:
     """Where a new axis of more than one element can lie: a stored axis of extent 1 that no other axis is."""
     if len(value.view) == 4 and extents[0] == 1:
         return "h"
@@ -265,12 +270,15 @@ def _empty_place(value: Value, extents: tuple[int, int]) -> str:
     raise RefusedError("it pads an axis of extent 1", "pad height or width")
 
 
-def _padded_channels(low: Lowering, step: Step, value: Value, axis: int, before: int, size: int) -> Value:
-    """Channels of zeros around the given ones: a 1x1 convolution with ones on a diagonal."""
+def _padded_channels(low: Lowering, step: Step, value: Value, axis: int, before: int, size: int, fill: float) -> Value:
+    """Channels of one number around the given ones: a 1x1 convolution with ones on a diagonal, the number as bias where there is none."""
     channels = low.shape(value)[0]
     if value.shape[axis] != channels or size < 1 or any(atom.axis != "c" for atom in value.view[axis]):
         raise RefusedError(f"it pads axis {axis}, which is not all channels", "pad height or width")
+    if fill < -BEYOND:
+        raise RefusedError(f"it pads channels with {fill:g}", "pad with a number that the network's values can have")
     check_size((size, channels, 1))
-    weight = np.eye(size, channels, k=-before, dtype=np.float32).reshape(size, channels, 1, 1)
-    tensor = low.emit(step, Conv(), [value], weight=weight, bias=np.zeros(size, dtype=np.float32))
+    weight = np.eye(size, channels, k=-before, dtype=np.float32)
+    bias = np.where(weight.any(axis=1), 0.0, fill).astype(np.float32)
+    tensor = low.emit(step, Conv(), [value], weight=weight.reshape(size, channels, 1, 1), bias=bias)
     return replace(value, tensor=tensor, view=tuple(whole("c", size) if i == axis else each for i, each in enumerate(value.view)))

@@ -213,3 +213,20 @@ def test_explore_prints_the_front(capsys: pytest.CaptureFixture[str], tmp_path: 
     status, out, err = run(capsys, *words, "--json")
     assert (status, err) == (0, "")
     assert json.loads(out)["pareto"]
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from ridgeline.__main__ import main
+main()
+"""
+
+
+def test_an_interrupt_before_the_command_line_is_there_says_nothing() -> None:
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT, "--help"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")

@@ -137,27 +137,13 @@ def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
         "output_ready": timing.DRAIN_LATENCY + 1,
         "store_show": timing.store_rotate_stages(engine) + 5,  # address, memory, register, rotator, queue
         "store_queue": timing.WRITE_QUEUE,
-        **_STAGES,
+        **timing.CROSSINGS,
     }
     for name, value in values.items():
         k[name] = value
     return k
 
 
-# Registers between an event in one unit and what it makes possible elsewhere, by design of backends/rtl.
-_STAGES = {
-    "fetch_latency": 6,  # an instruction's last beat -> it can be dispatched
-    "load_request": 2,  # a burst is chosen -> its address is accepted
-    "load_ready": 2,  # the last beat -> its token can be taken
-    "load_rest": 3,  # a LOAD's last row is handed on -> the next one can start
-    "weight_start": 1,  # a COMPUTE is taken -> its first word
-    "activation_free": 5,  # the last read -> its token can be taken
-    "half_free": 1,  # the last vector is read -> the MAC unit may write over it
-    "store_request": 5,  # a run -> the address of its first burst is accepted
-    "store_issue": 3,  # an address is accepted -> its first beat is read from the buffer
-    "output_free": 4,  # the last beat is read from the buffer -> its token can be taken
-    "stored": 2,  # acknowledged -> the token can be taken
-}
 BURST_BEATS = 256  # AXI's most
 
 

@@ -44,11 +44,12 @@ ECP5 = (
     "// Ridgeline's multiplier on ECP5: it takes the place of the module of the same name.\n"
     + _PORTS.format(kind="")
     + f"""\
-    wire signed [{2 * BLOCK_BITS - 1}:0] wide;
-    assign product = wide[A_WIDTH+B_WIDTH-1:0];
+    // Operands lie at the block's upper end, so that nothing is routed but themselves.
     wire signed [{BLOCK_BITS - 1}:0] wide_a = a;
     wire signed [{BLOCK_BITS - 1}:0] wide_b = b;
-    {BLOCK} block (.clk(clk), .a(wide_a), .b(wide_b), .b_enable(b_enable), .product(wide));
+    wire signed [{2 * BLOCK_BITS - 1}:0] wide;
+    assign product = wide[{2 * BLOCK_BITS - 1} -: A_WIDTH + B_WIDTH];
+    {BLOCK} block (.clk(clk), .a(wide_a <<< {BLOCK_BITS} - A_WIDTH), .b(wide_b <<< {BLOCK_BITS} - B_WIDTH), .b_enable(b_enable), .product(wide));
 endmodule
 
 (* blackbox *)

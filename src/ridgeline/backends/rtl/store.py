@@ -66,7 +66,6 @@ class Store(Elaboratable):
     def _runs(self, m: Module, cutter: BurstCutter) -> Value:
         """A run a cycle: first its addresses, then its bus words."""
         item = self.queue.out
-        bus, vector = log2(self.engine.bus_bytes), log2(self.engine.lanes_out)
         address = Signal(32, reset_less=True)
         row_address = Signal(32, reset_less=True)
         word = Signal(20, reset_less=True)
@@ -74,7 +73,6 @@ class Store(Elaboratable):
         rows, pixels = Countdown(16, "rows"), Countdown(16, "pixels")
         filled = Signal()
         free = Signal()
-        slots = log2(self.slots)
         vectors = Signal(16, reset_less=True)
         final = Signal(reset_less=True)
         signal_free = Signal(reset_less=True)
@@ -110,20 +108,23 @@ class Store(Elaboratable):
                 address.eq(item.dram_address), row_address.eq(item.dram_address), word.eq(item.buffer_address),
                 row_word.eq(item.buffer_address), *rows.load(item.rows), *pixels.load(item.pixels),
             ]  # fmt: skip
+        m.d.comb += [cutter.run_valid.eq(filled), cutter.run_tag.final.eq(final), cutter.run_tag.signal_free.eq(signal_free)]
+        self._words(m, cutter, run_address, run_word, vectors)
+        return ~running & ~self.queue.pop & self.queue.empty & ~filled
+
+    def _words(self, m: Module, cutter: BurstCutter, run_address: Signal, run_word: Signal, vectors: Signal) -> None:
+        """A run in bus words: where it begins and ends in them."""
+        bus, vector, slots = log2(self.engine.bus_bytes), log2(self.engine.lanes_out), log2(self.slots)
         begin = run_address[vector:bus] if slots else Const(0, 1)
         end = Signal(18)
         m.d.comb += [
             end.eq(vectors + begin + (self.slots - 1)),
-            cutter.run_valid.eq(filled),
             cutter.run_beat.eq(run_address[bus:]),
             cutter.run_beats.eq(end >> slots if self.slices == 1 else vectors << log2(self.slices)),
             cutter.run_word.eq(run_word - begin if self.slices == 1 else run_word << log2(self.slices)),
             cutter.run_tag.from_slot.eq(begin),
             cutter.run_tag.to_slot.eq(end[:slots] if slots else 0),
-            cutter.run_tag.final.eq(final),
-            cutter.run_tag.signal_free.eq(signal_free),
         ]
-        return ~running & ~self.queue.pop & self.queue.empty & ~filled
 
     def _addresses(self, m: Module, cutter: BurstCutter, bursts: Queue, acknowledged: Queue) -> Value:
         """Addresses go ahead of their data; the data follow once an address is accepted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ridgeline.backends.rtl.decode import layout
-from ridgeline.backends.rtl.hdl import Elaboratable, Module, Mux, Signal, StructLayout
+from ridgeline.backends.rtl.hdl import Elaboratable, Module, Mux, Signal, StructLayout, Value
 from ridgeline.backends.rtl.memory import Memory, Queue, pipeline
 from ridgeline.backends.rtl.tokens import Countdown, Tokens
 from ridgeline.hardware.engine.engine import Engine
@@ -67,87 +67,77 @@ class WeightUnit(Elaboratable):
 
     def _command(self, m: Module) -> Signal:
         """The front: what is read in this cycle."""
-        engine, item, tokens = self.engine, self.queue.out, self.ready_tokens
-        bits = log2(engine.weight_words)
+        engine, item = self.engine, self.queue.out
         command = Signal(
-            StructLayout({"address": bits, "index": index_bits(engine), "block": 1, "taps": 1, "parameters": 1, "final": 1, "release": 1})
+            StructLayout(
+                {"address": log2(engine.weight_words), "index": index_bits(engine), "block": 1, "taps": 1, "parameters": 1, "final": 1, "release": 1}
+            )
         )
-        address = Signal(bits, reset_less=True)
+        front = _Front(m, engine, item)
+        address = Signal(log2(engine.weight_words), reset_less=True)
         index = Signal(index_bits(engine))
-        weighted = (item.mode == Mode.MATRIX) | (item.mode == Mode.DEPTHWISE)
-        taps = Signal()
+        ready = Signal()
         m.d.comb += [
-            taps.eq(item.mode == Mode.DEPTHWISE),
             command.address.eq(address),
             command.index.eq(index),
+            command.final.eq(front.words.last),
+            command.release.eq(front.finished & item.weight_release),
+            front.issue.eq(command.block | command.taps | command.parameters),
+            self.queue.pop.eq(front.finished),
+            self.block_ready.eq(ready | front.complete),
         ]
-        blocks = _Blocks(m, item)
-        words = Countdown(index_bits(engine) + 1, "words")
-        block_words = Mux(taps, engine.tap_block_words, engine.block_words)
-        in_blocks = Signal()  # the state BLOCKS, as a bit of its own
-        begun = Signal()  # the block or the parameters: it goes on without a wait
-        shadow_free = Signal(init=1)
-        ready = Signal()
-        parameters_free = Signal(init=1)
-        issue = Signal()
-        finished = Signal()
-        complete = Signal()
-        m.d.comb += [
-            issue.eq(command.block | command.taps | command.parameters),
-            command.final.eq(words.last),
-            complete.eq(in_blocks & words.last & (begun | shadow_free if _single(engine) else 1)),
-            self.block_ready.eq(ready | complete),
-            self.queue.pop.eq(finished),
-            command.release.eq(finished & item.weight_release),
-        ]
-        m.d.sync += ready.eq((ready | complete) & ~self.block_taken)
-        with m.If(issue):
-            m.d.sync += [address.eq(address + 1), index.eq(index + 1), begun.eq(~words.last), *words.step()]
-            with m.If(words.last):
-                m.d.sync += [index.eq(0), *words.load(Mux(blocks.last, engine.parameter_words, block_words))]
+        m.d.sync += ready.eq((ready | front.complete) & ~self.block_taken)
+        with m.If(front.issue):
+            m.d.sync += [address.eq(address + 1), index.eq(index + 1), front.begun.eq(~front.words.last), *front.words.step()]
+            with m.If(front.words.last):
+                m.d.sync += [index.eq(0), *front.words.load(Mux(front.blocks.last, engine.parameter_words, front.block_words))]
+        resting = self._walk(m, front, command, address)
+        with m.If(self.block_taken):
+            m.d.sync += front.shadow_free.eq(1)
+        with m.If(self.parameters_taken):  # what is read now arrives after the drain unit's own registers have loaded
+            m.d.sync += front.parameters_free.eq(1)
+        m.d.comb += self.idle.eq(resting & self.queue.empty)
+        return command
+
+    def _walk(self, m: Module, front: _Front, command: Any, address: Signal) -> Value:
+        """The blocks of an instruction, then its parameters. Returns whether it waits for one."""
+        engine, item, tokens, words, blocks = self.engine, self.queue.out, self.ready_tokens, front.words, front.blocks
         with m.FSM(name="weight") as fsm:
             with m.State("IDLE"):
                 m.d.sync += [
                     address.eq(item.weight_address),
                     *blocks.load(),
-                    *words.load(Mux(weighted, block_words, engine.parameter_words)),
+                    *words.load(Mux(front.weighted, front.block_words, engine.parameter_words)),
                 ]
                 with m.If(self.queue.valid & (~item.weight_wait | tokens.available)):
                     m.d.comb += tokens.take.eq(item.weight_wait)
-                    m.d.sync += in_blocks.eq(weighted)
-                    with m.If(weighted):
+                    m.d.sync += front.in_blocks.eq(front.weighted)
+                    with m.If(front.weighted):
                         m.next = "BLOCKS"
                     with m.Elif(item.last):
                         m.next = "PARAMETERS"
                     with m.Else():
                         m.next = "NOTHING"
             with m.State("NOTHING"):
-                m.d.comb += finished.eq(1)
+                m.d.comb += front.finished.eq(1)
                 m.next = "IDLE"
-            with m.State("BLOCKS"), m.If(begun | shadow_free):
-                m.d.comb += [command.block.eq(~taps), command.taps.eq(taps)]
-                m.d.sync += shadow_free.eq(0)
+            with m.State("BLOCKS"), m.If(front.begun | front.shadow_free):
+                m.d.comb += [command.block.eq(~front.taps), command.taps.eq(front.taps)]
+                m.d.sync += front.shadow_free.eq(0)
                 with m.If(words.last):
-                    m.d.sync += in_blocks.eq(~blocks.last)
+                    m.d.sync += front.in_blocks.eq(~blocks.last)
                     with m.If(blocks.last & item.last):
                         m.next = "PARAMETERS"
                     with m.Elif(blocks.last):
-                        m.d.comb += finished.eq(1)
+                        m.d.comb += front.finished.eq(1)
                         m.next = "IDLE"
-            with m.State("PARAMETERS"), m.If(begun | parameters_free):
+            with m.State("PARAMETERS"), m.If(front.begun | front.parameters_free):
                 m.d.comb += command.parameters.eq(1)
-                m.d.sync += parameters_free.eq(0)
+                m.d.sync += front.parameters_free.eq(0)
                 with m.If(words.last):
-                    m.d.comb += finished.eq(1)
+                    m.d.comb += front.finished.eq(1)
                     m.next = "IDLE"
-        with m.If(complete):
-            blocks.step()
-        with m.If(self.block_taken):
-            m.d.sync += shadow_free.eq(1)
-        with m.If(self.parameters_taken):  # what is read now arrives after the drain unit's own registers have loaded
-            m.d.sync += parameters_free.eq(1)
-        m.d.comb += self.idle.eq(fsm.ongoing("IDLE") & self.queue.empty)
-        return command
+        return fsm.ongoing("IDLE")
 
     def _buffer(self, m: Module, read: Signal) -> None:
         engine = self.engine
@@ -169,6 +159,30 @@ class WeightUnit(Elaboratable):
 def _single(engine: Engine) -> bool:
     """Whether a block may be one word, so that its last word is its first too."""
     return min(engine.block_words, engine.tap_block_words) == 1
+
+
+class _Front:
+    """Where the front is in its instruction."""
+
+    def __init__(self, m: Module, engine: Engine, item: Any):
+        self.taps = Signal()
+        self.weighted = (item.mode == Mode.MATRIX) | (item.mode == Mode.DEPTHWISE)
+        self.blocks = _Blocks(m, item)
+        self.words = Countdown(index_bits(engine) + 1, "words")
+        self.block_words = Mux(self.taps, engine.tap_block_words, engine.block_words)
+        self.in_blocks = Signal()  # the state BLOCKS, as a bit of its own
+        self.begun = Signal()  # the block or the parameters: it goes on without a wait
+        self.shadow_free = Signal(init=1)
+        self.parameters_free = Signal(init=1)
+        self.issue = Signal()
+        self.finished = Signal()
+        self.complete = Signal()  # a block
+        m.d.comb += [
+            self.taps.eq(item.mode == Mode.DEPTHWISE),
+            self.complete.eq(self.in_blocks & self.words.last & (self.begun | self.shadow_free if _single(engine) else 1)),
+        ]
+        with m.If(self.complete):
+            self.blocks.step()
 
 
 class _Blocks:

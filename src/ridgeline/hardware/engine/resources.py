@@ -75,7 +75,7 @@ def multipliers(engine: Engine) -> int:
 def resources(engine: Engine, family: Family) -> ResourceCount:
     """All of the engine."""
     memory = sum(item.bram_18kb for item in memories(engine))
-    lut, ff = logic(engine, family)
+    lut, ff = logic(engine, CELLS[family])
     return ResourceCount(dsp=multipliers(engine), bram_18kb=memory, lut=lut, ff=ff)
 
 
@@ -100,30 +100,30 @@ class Cells:
     rest_ff: float
 
 
-# Found from engines of 8x8, 4x16, 16x4 and (on ECP5) 16x8 lanes with buses of 16, 32, 8 and 64 bytes, synthesised by tools/yosys.py: the lane's and
-# the requantiser's figures from those modules alone, the others from what then remains of the whole.
+# Found by `python -m bench.fit_cells`: the lane's and the requantiser's figures from those modules alone, the others from what then remains of
+# whole engines.
 CELLS: dict[Family, Cells] = {
     "ecp5": Cells(
-        lane_lut=172, lane_input_lut=31.4, tap_lut=35, requantise_lut=337, queue_bit_lut=1.5, multiplexer_lut=1, bus_byte_lut=6, rest_lut=4600,
-        lane_ff=148, lane_input_ff=40, requantise_ff=380, bus_byte_ff=47.7, vector_byte_ff=60, rest_ff=3912,
+        lane_lut=222, lane_input_lut=23.1, tap_lut=46.7, requantise_lut=298, queue_bit_lut=1.5, multiplexer_lut=1, bus_byte_lut=8.6,
+        rest_lut=4659.9, lane_ff=139.5, lane_input_ff=19.3, requantise_ff=296, bus_byte_ff=63.5, vector_byte_ff=80.1, rest_ff=3995.7,
     ),
     "xc7": Cells(
-        lane_lut=209, lane_input_lut=7.5, tap_lut=15, requantise_lut=180, queue_bit_lut=0.67, multiplexer_lut=0.5, bus_byte_lut=8, rest_lut=3080,
-        lane_ff=115, lane_input_ff=8, requantise_ff=229, bus_byte_ff=47.7, vector_byte_ff=63, rest_ff=3598,
+        lane_lut=130.5, lane_input_lut=10, tap_lut=35.9, requantise_lut=157, queue_bit_lut=0.67, multiplexer_lut=0.5, bus_byte_lut=10,
+        rest_lut=3240.8, lane_ff=115.1, lane_input_ff=7.1, requantise_ff=229, bus_byte_ff=63.9, vector_byte_ff=61.6, rest_ff=3812.5,
     ),
     "xcup": Cells(
-        lane_lut=209, lane_input_lut=7.5, tap_lut=15, requantise_lut=180, queue_bit_lut=0.67, multiplexer_lut=0.5, bus_byte_lut=6, rest_lut=3640,
-        lane_ff=148, lane_input_ff=40, requantise_ff=380, bus_byte_ff=47.7, vector_byte_ff=60, rest_ff=3415,
+        lane_lut=131.5, lane_input_lut=18, tap_lut=35.9, requantise_lut=174, queue_bit_lut=0.67, multiplexer_lut=0.5, bus_byte_lut=8.9,
+        rest_lut=3163.9, lane_ff=114, lane_input_ff=50.9, requantise_ff=413, bus_byte_ff=64, vector_byte_ff=75.5, rest_ff=3738.5,
     ),
 }  # fmt: skip
 CELLS["xcu"] = CELLS["xcup"]  # the same LUTs and DSP48E2
 
 
-def logic(engine: Engine, family: Family) -> tuple[int, int]:
+def logic(engine: Engine, cells: Cells) -> tuple[int, int]:
     """(LUTs, flip-flops)."""
-    cells, lanes, bus = CELLS[family], engine.lanes_out, engine.bus_bytes
+    lanes, bus = engine.lanes_out, engine.bus_bytes
     lane_lut = cells.lane_lut + cells.lane_input_lut * engine.lanes_in + cells.tap_lut * engine.taps + cells.requantise_lut
-    lane_ff = cells.lane_ff + cells.lane_input_ff * engine.lanes_in + _tree_bits(engine) + 8 * max(2, engine.taps) + cells.requantise_ff
+    lane_ff = cells.lane_ff + cells.lane_input_ff * engine.lanes_in + tree_bits(engine) + 8 * max(2, engine.taps) + cells.requantise_ff
     small_fetch = 0 if _fetch_entries(engine) > SMALL_QUEUE else 8 * bus
     queue_bits = 9 * bus + small_fetch * -(-_fetch_entries(engine) // 16)  # written beats with their strobes, and fetched ones
     multiplexers = 8 * _rotator_bytes(engine) + 8 * engine.lanes_out * timing.output_banks(engine) * timing.log2(
@@ -140,7 +140,7 @@ def logic(engine: Engine, family: Family) -> tuple[int, int]:
     return round(lut), round(ff)
 
 
-def _tree_bits(engine: Engine) -> int:
+def tree_bits(engine: Engine) -> int:
     """Bits of the registers of a lane's adder tree."""
     terms, bits, total = engine.lanes_in, 16, 0
     for levels in timing.tree_levels(engine):

@@ -61,6 +61,21 @@ ADDRESS_STAGES = 3  # from there to the address at the activation buffer's memor
 READ_STAGES = 2  # the memory and the register after it
 LEVELS_A_STAGE = 2  # of multiplexers or adders between two registers
 
+# Cycles from an event in one unit to what it makes possible elsewhere.
+CROSSINGS = {
+    "fetch_latency": 6,  # an instruction's last beat -> it can be dispatched
+    "load_request": 2,  # a burst is chosen -> its address is accepted
+    "load_ready": 2,  # the last beat -> its token can be taken
+    "load_rest": 3,  # a LOAD's last row is handed on -> the next one can start
+    "weight_start": 1,  # a COMPUTE is taken -> its first word
+    "activation_free": 5,  # the last read -> its token can be taken
+    "half_free": 1,  # the last vector is read -> the MAC unit may write over it
+    "store_request": 5,  # a run -> the address of its first burst is accepted
+    "store_issue": 3,  # an address is accepted -> its first beat is read from the buffer
+    "output_free": 4,  # the last beat is read from the buffer -> its token can be taken
+    "stored": 2,  # acknowledged -> the token can be taken
+}
+
 
 def log2(value: int) -> int:
     """Of a power of two."""

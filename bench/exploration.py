@@ -21,15 +21,15 @@ def measure() -> list[Row]:
     from ridgeline.algorithm.onnx.reader import read_network
     from ridgeline.algorithm.passes.calibrate import noise
     from ridgeline.algorithm.passes.quantise import quantise
-    from ridgeline.explore.choose import choose, device_timing, search
-    from ridgeline.explore.space import Space, limits
+    from ridgeline.explore.choose import choose, search
+    from ridgeline.explore.space import Space
     from ridgeline.hardware.device import read_device
 
     network = read_network(zoo.model("resnet18").SerializeToString())
     graph = quantise(network.graph, noise(network.graph, np.random.default_rng(1)))
     device = read_device("zcu102")
     choice = choose(graph, device)  # compiles
-    space = Space(device=device, dram=device_timing(device), limits=limits(device, {}), pins={})
+    space = Space.of(device)
     wall, processor = _timed(lambda: search(graph, space))
     answer, answer_processor = _timed(lambda: choose(graph, device))
     explored = choice.explored

@@ -10,8 +10,8 @@ import pytest
 from tests.explore import brute
 
 from ridgeline.errors import DoesNotFitError, InputError
-from ridgeline.explore.choose import choose, device_timing, pareto, search
-from ridgeline.explore.space import Space, limits, useful_buses
+from ridgeline.explore.choose import choose, pareto, search
+from ridgeline.explore.space import Space, device_timing, limits, useful_buses
 from ridgeline.hardware.device import Device, read_device
 from ridgeline.mapping.lower import lower
 from ridgeline.mapping.schedule import predict
@@ -29,7 +29,7 @@ def small_space(rng: np.random.Generator, device: Device) -> Space:
     if rng.random() < 0.7:
         pins["lanes_out"] = int(rng.choice([4, 8]))
     caps = {"dsp": 100, "bram": int(rng.integers(60, 110))}
-    return Space(device=device, dram=device_timing(device), limits=limits(device, caps), pins=pins)
+    return Space.of(device, caps=caps, pins=pins)
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -56,7 +56,7 @@ def test_pareto_is_what_nothing_beats() -> None:
     rng = np.random.default_rng(3)
     graph = random_network(rng)
     device = read_device("arty-a7-100t")
-    found = search(graph, Space(device=device, dram=device_timing(device), limits=limits(device, {}), pins={"bus_bytes": 16}))
+    found = search(graph, Space.of(device, pins={"bus_bytes": 16}))
     front = {id(item) for item in pareto(found.candidates)}
 
     def beaten(item) -> bool:
@@ -80,7 +80,7 @@ def test_pareto_is_what_nothing_beats() -> None:
 def test_no_design_beats_its_roofs() -> None:
     graph = random_network(np.random.default_rng(5), largest_channels=32, largest_size=20)
     device = read_device("zcu104")
-    space = Space(device=device, dram=device_timing(device), limits=limits(device, {}), pins={"taps": 3})
+    space = Space.of(device, pins={"taps": 3})
     macs = sum(graph.macs(node) for node in graph.nodes)
     for candidate in search(graph, space).candidates:
         assert candidate.cycles >= macs / candidate.engine.macs
@@ -117,6 +117,18 @@ def test_a_choice_is_confirmed_by_its_own_program() -> None:
     assert choice.explored.pruned == choice.explored.legal - choice.explored.evaluated
     assert sum(point.chosen for point in choice.points) == 1
     assert choice.pareto
+
+
+def test_throughput_takes_as_many_engines_as_pay() -> None:
+    graph, device = random_network(np.random.default_rng(2)), read_device("arty-a7-100t")
+    one, several = (choose(graph, device, objective=objective, pins=SMALL) for objective in ("latency", "throughput"))
+    assert one.copies == 1 < several.copies
+    assert several.copies / several.cycles > 1 / one.cycles
+    assert predict(lower(graph, several.engine, several.tilings), device_timing(device, several.copies)).cycles == several.cycles
+    for need, have in (("dsp", "dsp"), ("bram_18kb", "bram_18kb"), ("lut", "lut"), ("ff", "ff")):
+        assert several.copies * getattr(several.resources, need) <= getattr(device.resources, have)
+    capped = choose(graph, device, objective="throughput", pins=SMALL, caps={"dsp": 2 * several.resources.dsp})
+    assert capped.copies <= 2
 
 
 def test_the_same_question_has_the_same_answer() -> None:

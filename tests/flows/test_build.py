@@ -18,7 +18,7 @@ from ridgeline.tools.simulator import Stalls
 
 KEYS = {
     "network", "device", "bit_exact", "images", "values_compared", "sqnr_db", "accuracy", "engine", "engine_macs_share", "host", "clock_mhz",
-    "cycles", "layers", "utilization", "explored", "resources", "fmax_mhz", "files",
+    "copies", "cycles", "throughput_images_per_s", "layers", "utilization", "explored", "resources", "fmax_mhz", "files",
 }  # fmt: skip
 LAYER_KEYS = {"name", "operator", "macs", "predicted_cycles", "simulated_cycles", "utilization", "bound"}
 
@@ -55,6 +55,17 @@ def test_summary(built: Built) -> None:
     assert set(found["files"]) == {"golden", "rtl", "program", "outputs", "report"}
     for path in found["files"].values():
         assert (built.out / path).is_file()
+
+
+def test_throughput_builds_several_engines(tmp_path: Path) -> None:
+    built = build(replace(tiny.write(tmp_path), objective="throughput", images=1))
+    found = built.summary
+    assert built.failure is None
+    assert found["copies"] > 1
+    assert found["throughput_images_per_s"] == pytest.approx(found["copies"] * found["clock_mhz"] * 1e6 / found["cycles"]["simulated"])
+    assert abs(found["cycles"]["error"]) < 0.05, "each engine is simulated with its share of the bandwidth"
+    assert found["files"]["rtl"] == "rtl"
+    assert f"parameter COPIES = {found['copies']}" in (built.out / "rtl" / "ridgeline_engines.v").read_text()
 
 
 def test_layers_add_up(built: Built) -> None:

@@ -19,6 +19,7 @@ def summary(**changes):
     return {
         "network": "tiny", "device": "bench-128B", "bit_exact": True, "images": 2, "values_compared": 4321, "sqnr_db": {"logits": 33.25},
         "accuracy": {"float": 0.5, "golden": 0.5, "hardware": 0.5}, "engine": {"lanes_out": 8, "lanes_in": 8, "taps": 3, "bus_bytes": 8},
+        "copies": 1, "throughput_images_per_s": 641025.6,
         "host": [{"node": "softmax", "reason": "at the end </script>"}], "clock_mhz": 100.0,
         "cycles": {"predicted": 153, "simulated": 156, "error": -0.02}, "layers": layers, "utilization": 0.6,
         "explored": {"legal": 7, "evaluated": 99, "pruned": 1, "time_s": 0.5}, "fmax_mhz": None,
@@ -72,8 +73,8 @@ def test_page_says_when_it_is_not_exact(bit_exact, text):
 
 def test_what_was_not_measured_is_a_dash():
     assert (number(None), percent(None), number(1234), percent(0.5)) == ("–", "–", "1,234", "50.00 %")
-    rows = resource_rows({"predicted": {"dsp": 3}, "synthesized": None}, {"dsp": 6})
-    assert rows == [{"name": "dsp", "predicted": 3, "synthesized": None, "error": None, "available": 6, "share": 0.5}]
+    rows = resource_rows({"predicted": {"dsp": 3}, "synthesized": None}, {"dsp": 12}, copies=2)
+    assert rows == [{"name": "dsp", "predicted": 3, "synthesized": None, "error": None, "available": 12, "share": 0.5}]
 
 
 def test_a_long_timeline_is_merged_but_keeps_its_ends_and_layers():

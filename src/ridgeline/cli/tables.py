@@ -44,15 +44,17 @@ def built(summary: Mapping[str, Any], out: str) -> str:
     accuracy = summary["accuracy"]
     lines = {
         "network": f"{summary['network']} on {summary['device']} at {summary['clock_mhz']:g} MHz",
-        "engine": f"{engine['lanes_out']} x {engine['lanes_in']} lanes, {engine['taps']} depthwise taps, {engine['bus_bytes']}-byte bus",
+        "engine": _copies(summary)
+        + f"{engine['lanes_out']} x {engine['lanes_in']} lanes, {engine['taps']} depthwise taps, {engine['bus_bytes']}-byte bus",
         "bit-exact": f"{_yes(summary['bit_exact'])}: {summary['values_compared']:,} values of {summary['images']:,} images against onnxruntime",
         "quality": ", ".join(f"{name} {'exact' if value is None else f'{value:.1f} dB'}" for name, value in summary["sqnr_db"].items()),
         "accuracy": ", ".join(f"{name} {100 * value:.2f} %" for name, value in accuracy.items() if value is not None),
         "cycles": f"{cycles['predicted']:,} predicted, {_text(cycles['simulated'])} simulated"
         + ("" if cycles["error"] is None else f" ({100 * cycles['error']:+.2f} %)"),
         "array": f"{100 * summary['utilization']:.1f} % of its multiply-accumulates used",
+        "throughput": _throughput(summary),
         "resources": ", ".join(f"{name} {value:,}" for name, value in counted.items() if value is not None)
-        + (" (synthesized)" if counted is measured else " (predicted)"),
+        + f" ({'synthesized' if counted is measured else 'predicted'}{_each(summary)})",
         "Fmax": "" if summary["fmax_mhz"] is None else f"{summary['fmax_mhz']:.1f} MHz",
         "report": f"{out}/{summary['files']['report']}",
     }
@@ -68,9 +70,10 @@ def explored(summary: Mapping[str, Any]) -> str:
     rows = [(round(row["cycles"]), row["bytes_per_cycle"], *(row[name] for name in names)) for row in shown]
     chosen = pairs({
         "network": f"{summary['network']} on {summary['device']} at {summary['clock_mhz']:g} MHz",
-        "engine": ", ".join(f"{name} {value:,}" for name, value in engine.items()),
+        "engine": _copies(summary) + ", ".join(f"{name} {value:,}" for name, value in engine.items()),
         "cycles": f"{summary['cycles']['predicted']:,} predicted",
-        "resources": ", ".join(f"{name} {value:,}" for name, value in need.items()) + " (predicted)",
+        "throughput": _throughput(summary),
+        "resources": ", ".join(f"{name} {value:,}" for name, value in need.items()) + f" (predicted{_each(summary)})",
         "explored": f"{seen['evaluated']:,} of {seen['legal']:,} legal designs evaluated, the others pruned with proof, in {seen['time_s']:.2f} s",
     })
     head = ["cycles", "bytes a cycle", *(name.replace("_", " ").removesuffix(" bytes") for name in names)]
@@ -84,6 +87,18 @@ def verified(summary: Mapping[str, Any]) -> str:
         "bit-exact": f"{_yes(summary['bit_exact'])}: {summary['values_compared']:,} values of {summary['images']:,} images against onnxruntime",
         "cycles": f"{cycles['predicted']:,} predicted, {cycles['simulated']:,} simulated ({100 * cycles['error']:+.2f} %)",
     })
+
+
+def _copies(summary: Mapping[str, Any]) -> str:
+    return f"{summary['copies']} engines of " if summary["copies"] > 1 else ""
+
+
+def _each(summary: Mapping[str, Any]) -> str:
+    return ", each" if summary["copies"] > 1 else ""
+
+
+def _throughput(summary: Mapping[str, Any]) -> str:
+    return f"{summary['throughput_images_per_s']:,.4g} images a second at {summary['clock_mhz']:g} MHz"
 
 
 def _yes(value: bool | None) -> str:

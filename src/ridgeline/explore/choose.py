@@ -10,17 +10,16 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from ridgeline.algorithm.graph import Graph
 from ridgeline.errors import DoesNotFitError, InputError, RidgelineError, UnsupportedError
-from ridgeline.explore.space import BUFFERS, PINS, Limits, Space, is_narrow, limits, with_buffers
+from ridgeline.explore.space import BUFFERS, PINS, Limits, Space, is_narrow, with_buffers
 from ridgeline.hardware.device import Device
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.hardware.engine.resources import ResourceCount, resources
@@ -33,21 +32,25 @@ from ridgeline.mapping.tiling import Order, Tiling, clipped, default_tiling, leg
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Objective = Literal["latency", "throughput"]
 TOLERANCE = 0.01  # designs this close to the fastest count as equally fast: half of the error that a prediction may have
-CONFIRMED = 2  # frugal designs, and fast ones, whose real programs are predicted
+CONFIRMED = 2  # frugal designs, and fast ones, and numbers of engines, whose real programs are predicted
 RESOURCES = {"dsp": "dsp", "bram": "bram_18kb", "lut": "lut", "ff": "ff"}  # a resource's name, and its field
+MOST_COPIES = 16  # engines, each with a port of its own to the memory
 SAMPLES = 400  # points kept for a report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explored:
     """Points are (engine, layer, tiling). All legal points are covered: `pruned` of them are proven equal to an evaluated one, because a tiling's
-    cost does not depend on the sizes of the buffers that it fits."""
+    cost does not depend on the sizes of the buffers that it fits. Adds."""
 
-    legal: int
-    evaluated: int
-    pruned: int
-    engines: int  # that fit the device
-    time_s: float
+    legal: int = 0
+    evaluated: int = 0
+    pruned: int = 0
+    engines: int = 0  # that fit the device
+    time_s: float = 0.0
+
+    def __add__(self, other: Explored) -> Explored:
+        return Explored(**{item.name: getattr(self, item.name) + getattr(other, item.name) for item in fields(self)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +67,11 @@ class Point:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Choice:
     engine: Engine
+    copies: int  # of the engine, each at its own image
     tilings: Mapping[str, Tiling]
-    cycles: int  # predicted, of one image
+    cycles: int  # predicted, of one image on one engine
     prediction: Prediction
-    resources: ResourceCount
+    resources: ResourceCount  # of one engine
     explored: Explored
     points: tuple[Point, ...] = field(default=())
 
@@ -93,13 +97,6 @@ class Candidate:
 _Rated: TypeAlias = tuple[Candidate, tuple[dict[str, Tiling], Prediction]]
 
 
-def device_timing(device: Device) -> DramTiming:
-    """The device's memory at its clock: a write is acknowledged as late as a read arrives."""
-    rate = Fraction(device.dram.bytes_per_s) / Fraction(str(device.clock_mhz)) / 10**6
-    latency = device.dram.read_latency_cycles
-    return DramTiming(bytes_per_cycle=rate, read_latency_cycles=latency, write_latency_cycles=latency)
-
-
 def choose(
     graph: Graph,
     device: Device,
@@ -108,7 +105,8 @@ def choose(
     pins: Mapping[str, int] | None = None,
     caps: Mapping[str, int] | None = None,
 ) -> Choice:
-    """The best design for a quantised network. One image at a time: the throughput is 1 / latency, so both objectives choose alike.
+    """The best design for a quantised network: the one that ends an image first, or for "throughput" as many equal engines, each at its own
+    image with its share of the resources and of the bandwidth, as end most images a second.
 
     Raises DoesNotFitError naming the resource that no engine stays within, InputError for an unknown pin, cap or objective.
     """
@@ -118,20 +116,54 @@ def choose(
     if unknown:
         raise InputError(f"pin '{unknown[0]}' is none of {', '.join(PINS)}")
     started = time.perf_counter()
-    space = Space(device=device, dram=device_timing(device), limits=limits(device, caps or {}), pins=pins or {})
-    found = search(graph, space)
+    numbers = range(1, (MOST_COPIES if objective == "throughput" else 1) + 1)
+    searched = _searched(graph, (Space.of(device, caps=caps, pins=pins, copies=copies) for copies in numbers))
+    confirmed = [_confirmed(graph, space, found) for space, found in _promising(searched)]
+    most = max(choice.copies / choice.cycles for choice in confirmed)
+    equal = [choice for choice in confirmed if choice.copies / choice.cycles >= most / (1 + TOLERANCE)]
+    explored = sum((found.explored for _, found in searched), Explored())
+    return replace(
+        min(equal, key=lambda choice: choice.copies), explored=replace(explored, time_s=time.perf_counter() - started)
+    )
+
+
+def _searched(graph: Graph, spaces: Iterable[Space]) -> list[tuple[Space, Search]]:
+    """Until a share holds no engine: then no smaller one does. Raises DoesNotFitError if the first is such."""
+    found: list[tuple[Space, Search]] = []
+    for space in spaces:
+        try:
+            found.append((space, search(graph, space)))
+        except DoesNotFitError:
+            if not found:
+                raise
+            break
+    return found
+
+
+def _promising(searched: Sequence[tuple[Space, Search]]) -> list[tuple[Space, Search]]:
+    """The numbers of engines to confirm: those that end most images a second in closed form."""
+
+    def pace(item: tuple[Space, Search]) -> float:
+        space, found = item
+        return space.copies / min(candidate.cycles for candidate in found.candidates)
+
+    return sorted(searched, key=pace, reverse=True)[:CONFIRMED]
+
+
+def _confirmed(graph: Graph, space: Space, found: Search) -> Choice:
+    """The engine that ends an image first within its share, by its real program."""
     rated = [
         (item, refine(graph, item.engine, space.dram, confirm(graph, item.engine, space.dram))) for item in finalists(found.candidates)
     ]
     candidate, (tilings, prediction) = _frugal(rated)
-    explored = replace(found.explored, time_s=time.perf_counter() - started)
     return Choice(
         engine=candidate.engine,
+        copies=space.copies,
         tilings=tilings,
         cycles=prediction.cycles,
         prediction=prediction,
         resources=candidate.need,
-        explored=explored,
+        explored=found.explored,
         points=_points(found.candidates, candidate),
     )
 
@@ -161,7 +193,6 @@ def search(graph: Graph, space: Space) -> Search:
         evaluated=evaluated,
         pruned=max(0, legal_points - evaluated),
         engines=sum(result.engines for result in done),
-        time_s=0.0,
     )
     return Search(candidates=tuple(candidates), explored=explored)
 

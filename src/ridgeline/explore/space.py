@@ -34,13 +34,20 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """`pins` fixes fields of the engine."""
+    """`pins` fixes fields of the engine; `dram` and `limits` are one engine's share where there are several `copies`."""
 
     device: Device
     dram: DramTiming
     limits: Limits
+    copies: int = 1
     taps: tuple[int, ...] = TAPS
     pins: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @classmethod
+    def of(cls, device: Device, *, caps: Mapping[str, int] | None = None, pins: Mapping[str, int] | None = None, copies: int = 1) -> Space:
+        """All of the device within the caps. Raises InputError for a cap of an unknown name."""
+        bounds = limits(device, caps or {}, copies)
+        return cls(device=device, dram=device_timing(device, copies), limits=bounds, copies=copies, pins=pins or {})
 
     def sizes(self) -> tuple[tuple[int, ...], ...]:
         """Of each buffer, doubling: from the smallest to what the device's block RAMs hold, or the pinned one."""
@@ -79,17 +86,24 @@ def useful_buses(bytes_per_cycle: Fraction) -> tuple[int, ...]:
     return tuple(bus for bus in BUSES if bus <= enough)
 
 
-def limits(device: Device, caps: Mapping[str, int]) -> Limits:
-    """The device's resources, or less. Raises InputError for a cap of an unknown name."""
+def device_timing(device: Device, copies: int = 1) -> DramTiming:
+    """The device's memory at its clock, or one engine's equal share of it: a write is acknowledged as late as a read arrives."""
+    rate = Fraction(device.dram.bytes_per_s) / Fraction(str(device.clock_mhz)) / 10**6 / copies
+    latency = device.dram.read_latency_cycles
+    return DramTiming(bytes_per_cycle=rate, read_latency_cycles=latency, write_latency_cycles=latency)
+
+
+def limits(device: Device, caps: Mapping[str, int], copies: int = 1) -> Limits:
+    """Each engine's share of the device's resources, or of less. Raises InputError for a cap of an unknown name."""
     unknown = sorted(set(caps) - set(CAPS))
     if unknown:
         raise InputError(f"cap '{unknown[0]}' is none of {', '.join(CAPS)}")
     have = device.resources
     return Limits(
-        dsp=min(have.dsp, caps.get("dsp", have.dsp)),
-        bram_18kb=min(have.bram_18kb, caps.get("bram", have.bram_18kb)),
-        lut=min(have.lut, caps.get("lut", have.lut)),
-        ff=min(have.ff, caps.get("ff", have.ff)),
+        dsp=min(have.dsp, caps.get("dsp", have.dsp)) // copies,
+        bram_18kb=min(have.bram_18kb, caps.get("bram", have.bram_18kb)) // copies,
+        lut=min(have.lut, caps.get("lut", have.lut)) // copies,
+        ff=min(have.ff, caps.get("ff", have.ff)) // copies,
     )
 
 

@@ -143,19 +143,19 @@ def _lowered(integer: Graph, choice: Choice, folder: Path, device: Device, progr
     """The program; writes program.bin, design.json, prediction.json and the Verilog."""
     from ridgeline.algorithm.onnx.golden import boundary_names
     from ridgeline.backends.rtl import emit
-    from ridgeline.explore.choose import device_timing
+    from ridgeline.explore.space import device_timing
     from ridgeline.mapping.lower import lower
     from ridgeline.mapping.schedule import predict
 
     progress.step("lowering and predicting")
     program = lower(integer, choice.engine, choice.tilings)
-    require_memory(program.memory_bytes, device)
-    timing = device_timing(device)
+    require_memory(program.memory_bytes, device, choice.copies)
+    timing = device_timing(device, choice.copies)
     (folder / files.PROGRAM).write_bytes(program.image())
     files.write_json(files.describe(program, integer, boundary_names(integer), timing, device.name), folder / files.DESIGN)
     files.write_json(files.predicted(predict(program, timing)), folder / files.PREDICTION)
     progress.step("emitting Verilog")
-    for path, text in emit(choice.engine).items():
+    for path, text in emit(choice.engine, choice.copies).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     return program
@@ -198,6 +198,7 @@ def _results(
         accuracy=scores,
         host=[(item.node, item.reason) for item in network.host],
         clock_mhz=device.clock_mhz,
+        copies=choice.copies,
         explored=explored(choice),
         resources=resources(choice),
         synthesized=None if synthesis is None else synthesis.resources,

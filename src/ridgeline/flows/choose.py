@@ -34,11 +34,12 @@ def choose(graph: Graph, device: Device, options: Options) -> Choice:
     return explore(graph, device, objective=options.objective, pins=options.pins, caps=options.caps)
 
 
-def require_memory(need_bytes: int, device: Device) -> None:
-    """Raises DoesNotFitError for a program that the board's memory cannot hold."""
-    if need_bytes > device.dram.capacity_bytes:
+def require_memory(need_bytes: int, device: Device, copies: int) -> None:
+    """Raises DoesNotFitError for programs, one for each copy of the engine, that the board's memory cannot hold."""
+    if copies * need_bytes > device.dram.capacity_bytes:
+        several = f"{copies} engines' programs, weights and layers" if copies > 1 else "the program, its weights and layers"
         raise DoesNotFitError(
-            f"the program, its weights and layers need {need_bytes:,} bytes of DRAM but '{device.name}' has {device.dram.capacity_bytes:,}; "
+            f"{several} need {copies * need_bytes:,} bytes of DRAM but '{device.name}' has {device.dram.capacity_bytes:,}; "
             "choose a device with more memory"
         )
 

@@ -11,6 +11,7 @@ from ridgeline.flows.choose import choose, explored, read_target, resources
 from ridgeline.flows.data import noise
 from ridgeline.flows.options import Options
 from ridgeline.flows.progress import Progress, Silent
+from ridgeline.flows.summary import images_per_s
 
 if TYPE_CHECKING:
     from ridgeline.explore.choose import Choice
@@ -40,7 +41,9 @@ def explore(options: Options, progress: Progress | None = None) -> Explored:
         "device": device.name,
         "clock_mhz": device.clock_mhz,
         "engine": asdict(choice.engine),
+        "copies": choice.copies,
         "cycles": {"predicted": choice.cycles},
+        "throughput_images_per_s": images_per_s(choice.copies, device.clock_mhz, choice.cycles),
         "resources": {"predicted": resources(choice)},
         "explored": explored(choice),
         "pareto": [

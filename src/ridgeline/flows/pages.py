@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def write_report(path: Path, found: Mapping[str, Any], results: Results, program: Program, choice: Choice, device: Device) -> None:
-    from ridgeline.explore.choose import device_timing
+    from ridgeline.explore.space import device_timing
     from ridgeline.report import DesignPoint, Report, render
 
     bars = tuple(_bars(results, program))
     report = Report(
         summary=found,
         peak_macs_per_cycle=results.design.array_macs,
-        bytes_per_cycle=float(device_timing(device).bytes_per_cycle),
+        bytes_per_cycle=float(device_timing(device, choice.copies).bytes_per_cycle),
         layers=tuple(_dots(found, results, bars)),
         points=tuple(
             DesignPoint(

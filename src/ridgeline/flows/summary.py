@@ -36,6 +36,7 @@ class Results:
     accuracy: Accuracy
     host: Sequence[tuple[str, str]]  # node, reason
     clock_mhz: float
+    copies: int  # of the engine
     explored: Mapping[str, Any]
     resources: Mapping[str, int] | None  # predicted
     synthesized: Mapping[str, int] | None
@@ -45,7 +46,7 @@ class Results:
 
 
 def summary(results: Results) -> dict[str, Any]:
-    """The content of summary.json. `cycles` are of one image."""
+    """The content of summary.json. `cycles` are of one image on one engine, `resources` of one engine."""
     design, checked = results.design, results.checked
     measured = None if checked is None else checked.cycles
     return {
@@ -57,6 +58,7 @@ def summary(results: Results) -> dict[str, Any]:
         "sqnr_db": {name: finite(value) for name, value in results.sqnr_db.items()},
         "accuracy": {"float": results.accuracy.real, "golden": results.accuracy.golden, "hardware": results.accuracy.hardware},
         "engine": dict(design.engine),
+        "copies": results.copies,
         "engine_macs_share": 1.0,  # what may run on the host (Softmax, Resize, casts, layout) multiplies nothing
         "host": [{"node": node, "reason": reason} for node, reason in results.host],
         "clock_mhz": results.clock_mhz,
@@ -65,6 +67,7 @@ def summary(results: Results) -> dict[str, Any]:
             "simulated": measured,
             "error": None if measured is None else results.predicted.cycles / measured - 1,
         },
+        "throughput_images_per_s": images_per_s(results.copies, results.clock_mhz, measured or results.predicted.cycles),
         "layers": layers(design, results.predicted, checked),
         "utilization": utilization(sum(layer.macs for layer in design.layers), measured or results.predicted.cycles, design),
         "explored": dict(results.explored),
@@ -90,6 +93,11 @@ def _layer(layer: Layer, predicted: PredictedLayer, measured: int | None, design
         "utilization": utilization(layer.macs, predicted.cycles if measured is None else measured, design),
         "bound": predicted.bound,
     }
+
+
+def images_per_s(copies: int, clock_mhz: float, cycles: int) -> float:
+    """Of all engines together, each at its own image."""
+    return copies * clock_mhz * 1e6 / max(1, cycles)
 
 
 def utilization(macs: int, cycles: int, design: Design) -> float:

@@ -27,7 +27,7 @@ def render(report: Report) -> str:
     }
     return template.render(
         summary=report.summary,
-        resources=resource_rows(report.summary["resources"], report.available),
+        resources=resource_rows(report.summary["resources"], report.available, report.summary["copies"]),
         charts={name: figure.to_json().replace("</", "<\\/") for name, figure in charts.items()},
         plotly=import_module("plotly.offline").get_plotlyjs(),
     )
@@ -44,8 +44,8 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.2f} %"
 
 
-def resource_rows(resources: Mapping[str, Any], available: Mapping[str, int]) -> list[dict[str, Any]]:
-    """One row a resource: predicted, synthesised, what the device has, and the share of it."""
+def resource_rows(resources: Mapping[str, Any], available: Mapping[str, int], copies: int) -> list[dict[str, Any]]:
+    """One row a resource: of an engine predicted and synthesised, what the device has, and the share of it that all engines take."""
     predicted: Mapping[str, int | None] = resources["predicted"]
     synthesised: Mapping[str, int | None] = resources["synthesized"] or {}
     rows: list[dict[str, Any]] = []
@@ -53,7 +53,7 @@ def resource_rows(resources: Mapping[str, Any], available: Mapping[str, int]) ->
         measured, estimate = synthesised.get(name), predicted[name]
         used = estimate if measured is None else measured
         error = None if not measured or estimate is None else estimate / measured - 1
-        share = used / available[name] if used is not None and available.get(name) else None
+        share = copies * used / available[name] if used is not None and available.get(name) else None
         row = {"name": name, "predicted": estimate, "synthesized": measured, "error": error}
         rows.append(row | {"available": available.get(name), "share": share})
     return rows

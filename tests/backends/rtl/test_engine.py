@@ -126,3 +126,11 @@ def test_the_text_names_modules_and_signals_and_no_path() -> None:
 
 def test_lint_finds_nothing(engine: Engine, tmp_path: Path) -> None:
     assert lint(emit(engine), "ridgeline_engine", tmp_path) == ()
+
+
+def test_several_engines_side_by_side(tmp_path: Path) -> None:
+    files = emit(SMALL, 3)
+    assert sorted(files) == ["rtl/ridgeline_engine.v", "rtl/ridgeline_engines.v"]
+    assert files["rtl/ridgeline_engine.v"] == emit(SMALL)["rtl/ridgeline_engine.v"]
+    assert lint(files, "ridgeline_engines", tmp_path) == ()
+    assert f"input [COPIES*{8 * SMALL.bus_bytes}-1:0] m_axi_rdata" in files["rtl/ridgeline_engines.v"]

@@ -22,9 +22,11 @@ _LINT = {
 }
 
 
-def emit(engine: Engine) -> dict[str, str]:
-    """{path: Verilog}; the top module is `ridgeline_engine`. Always the same bytes for the same engine."""
+def emit(engine: Engine, copies: int = 1) -> dict[str, str]:
+    """{path: Verilog}; the top module is `ridgeline_engine`, or `ridgeline_engines` where there are several. Always the same bytes."""
+    from ridgeline.backends.rtl import copies as several
     from ridgeline.backends.rtl import memory, multiplier
+    from ridgeline.backends.rtl.board import read_ports
     from ridgeline.backends.rtl.engine import RidgelineEngine
     from ridgeline.backends.rtl.hdl import convert
     from ridgeline.backends.rtl.lane import Lane
@@ -37,7 +39,8 @@ def emit(engine: Engine) -> dict[str, str]:
         convert(requantise, "ridgeline_requantise", ports=requantise.ports(), strip_internal_attrs=True, emit_src=False),
         convert(top, "ridgeline_engine", ports=list(top.ports.values()), strip_internal_attrs=True, emit_src=False),
     ]
-    return {PATH: _header(engine) + memory.VERILOG + multiplier.VERILOG + "\n" + "\n".join(map(with_port_names, parts))}
+    files = {PATH: _header(engine) + memory.VERILOG + multiplier.VERILOG + "\n" + "\n".join(map(with_port_names, parts))}
+    return files if copies == 1 else {**files, several.PATH: several.side_by_side(read_ports(files.values()), copies)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

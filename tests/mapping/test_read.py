@@ -1,6 +1,7 @@
-"""From an ONNX file to the bytes in DRAM: what is put together from pieces, and what is constant, through reader, quantiser and program."""
+"""From an ONNX file to the bytes in DRAM: what is put together from pieces, what is constant, and Keras's files, through reader, quantiser and program."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,12 +54,16 @@ NETWORKS = {
 }  # fmt: skip
 
 
+FILES = Path(__file__).parents[1] / "algorithm" / "onnx" / "files"
+KERAS = {name: FILES / f"keras_{name}.onnx" for name in ("plain", "separable", "encoder", "sequence")}
+
+
 def quantised(name: str) -> tuple[Graph, Graph]:
-    floats = read_network(NETWORKS[name]).graph
+    floats = read_network(NETWORKS[name] if name in NETWORKS else KERAS[name]).graph
     return floats, quantise(floats, noise(floats, np.random.default_rng(1), images=16))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, *KERAS])
 def test_the_program_equals_the_golden_network(name: str) -> None:
     floats, integers = quantised(name)
     reals = noise(floats, np.random.default_rng(2), images=2)

@@ -72,6 +72,11 @@ def check_network(
         np.testing.assert_allclose(given[name], array, rtol=10 * tolerance, atol=10 * tolerance * max(1.0, float(np.abs(array).max())))
 
 
+def kinds(network: Network) -> str:
+    """The operators of the engine's nodes; "+" marks a unary function."""
+    return " ".join(type(node.operator).__name__ + ("+" if node.function else "") for node in network.graph.nodes)
+
+
 def check(model: bytes, images: int = 2, **options: Any) -> Network:
     network = read_network(model)
     check_network(network, images, **options)

@@ -1,11 +1,11 @@
-"""Files as torch's two exporters and onnxruntime's quantiser write them (`files/make_*.py` made them), and files with external data."""
+"""Files as torch's two exporters, Keras's and onnxruntime's quantiser write them (`files/make_*.py` made them), and files with external data."""
 
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from tests.algorithm.onnx.compare import check, check_network, random_feeds, run
+from tests.algorithm.onnx.compare import check, check_network, kinds, random_feeds, run
 from tests.algorithm.onnx.drafts import draft
 
 from ridgeline.algorithm.onnx.host import with_outputs
@@ -24,6 +24,34 @@ def test_both_exporters_of_torch_give_the_same_network(exporter: str, network: s
     other = read_network(FILES / f"torch_{'dynamo' if exporter == 'torch_script' else 'script'}_{network}.onnx")
     assert len(read.graph.nodes) == len(other.graph.nodes)
     assert [host.node.split()[-1] for host in read.host] == (["(Softmax)"] if network == "blocks" else [])
+
+
+# The engine's nodes of each of Keras's files; "+" marks a unary function. All lie as channels, height and width: no node puts axes in order.
+KERAS = {
+    "plain": "Copy+ Conv+ MaxPool Conv+ AveragePool Conv+ Conv",
+    "separable": "Conv+ Conv+ AveragePool Conv+ Conv+ Expand Mul Conv Conv Add Conv Conv+ AveragePool Conv+",
+    "encoder": "Conv+ Conv+ ConvTranspose+ Conv Resize Concat Conv Copy+ Copy+ Conv Add Select Join+ Conv",
+    "sequence": "Conv+ Add Conv+ MaxPool Conv Conv+ MaxPool AveragePool Concat Conv",
+}
+
+
+@pytest.mark.parametrize("network", KERAS)
+def test_files_of_keras(network: str) -> None:
+    model = (FILES / f"keras_{network}.onnx").read_bytes()
+    read = check(model, original=model)
+    assert kinds(read) == KERAS[network]
+    assert [host.node.split()[-1] for host in read.host] == (["(Softmax)"] if network == "plain" else [])
+    shape = tuple(extent.dim_value for extent in onnx.load_from_string(model).graph.input[0].type.tensor_type.shape.dim[1:])
+    assert read.graph.inputs[0].shape == shape
+
+
+def test_tf2onnx_gives_the_network_that_keras_exports() -> None:
+    model = (FILES / "tf2onnx_plain.onnx").read_bytes()
+    read, other = check(model, original=model), read_network(FILES / "keras_plain.onnx")
+    assert kinds(read) == KERAS["plain"]
+    for first, second in zip(read.graph.nodes, other.graph.nodes, strict=True):
+        assert (first.weight is None) == (second.weight is None)
+        assert first.weight is None or np.array_equal(first.weight, second.weight)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("codes", ["qint8", "quint8"])

@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-from tests.algorithm.onnx.compare import Array, check
+from tests.algorithm.onnx.compare import Array, check, kinds
 from tests.algorithm.onnx.drafts import draft
-
-from ridgeline.algorithm.onnx.network import Network
 
 
 def i(*numbers: int) -> Array:
@@ -87,6 +85,41 @@ CASES: dict[str, bytes] = {
     "mean_h": draft("y=ReduceMean<keepdims=0>(x,a)", a=i(2)),
     "mean_L": draft("m=MatMul(x,w) y=ReduceMean<keepdims=0>(m,a)", x="float[batch,9,4]", w=(4, 5), a=i(1)),
     "mean_nhwc": draft(C + "t=Transpose<perm=[0,2,3,1]>(c) y=ReduceMean<keepdims=0>(t,a)", w=(4, 4, 3, 3), a=i(1, 2)),
+    "max": draft("y=ReduceMax<keepdims=0>(x,a)", a=i(2, 3)),
+    "max_L": draft("m=MatMul(x,w) y=ReduceMax<axes=[1],keepdims=0>(m)", x="float[batch,9,4]", w=(4, 5), opset=13),
+    "tile_w": draft(C + "t=Tile(c,k) y=Conv(t,v)", w=(4, 4, 3, 3), k=i(1, 1, 1, 2), v=(2, 4, 3, 3)),
+    "tile_c": draft(C + "t=Tile(c,k) y=Conv(t,v)", w=(4, 4, 3, 3), k=i(1, 3, 1, 1), v=(2, 12, 3, 3)),
+    "tile_pixel": draft(C + "g=GlobalAveragePool(c) t=Tile(g,k) y=Conv(t,v)", w=(4, 4, 3, 3), k=i(1, 1, 3, 5), v=(2, 4, 3, 2)),
+    "expand_pixel": draft(C + "g=GlobalAveragePool(c) t=Expand(g,k) y=Mul(t,c)", w=(4, 4, 3, 3), k=i(1, 1, 6, 6)),
+    "expand_column": draft(C + "g=ReduceMean(c,a) t=Expand(g,k) y=Conv(t,v)", w=(4, 4, 3, 3), a=i(3), k=i(6), v=(2, 4, 3, 3)),
+    "upsampled_by_tiles": draft(
+        C + "u=Unsqueeze(c,a) t=Tile(u,k) r=Reshape(t,s) v=Unsqueeze(r,b) p=Tile(v,l) q=Reshape(p,z) y=Conv(q,f)",
+        w=(4, 4, 3, 3),
+        a=i(3),
+        k=i(1, 1, 1, 2, 1),
+        s=i(-1, 4, 12, 6),
+        b=i(4),
+        l=i(1, 1, 1, 1, 3),
+        z=i(-1, 4, 12, 18),
+        f=(2, 4, 3, 3),
+    ),
+    "upsampled_row": draft(
+        "c=Conv<pads=[1,1]>(x,w) u=Unsqueeze(c,a) t=Tile(u,k) r=Reshape(t,s) y=Conv(r,v)",
+        x="float[batch,3,9]",
+        w=(5, 3, 3),
+        a=i(3),
+        k=i(1, 1, 1, 2),
+        s=i(-1, 5, 18),
+        v=(2, 5, 3),
+    ),
+    "repeated_channels": draft(
+        C + "u=Unsqueeze(c,a) t=Tile(u,k) r=Reshape(t,s) y=Conv(r,v)",
+        w=(4, 4, 3, 3),
+        a=i(2),
+        k=i(1, 1, 3, 1, 1),
+        s=i(-1, 12, 6, 6),
+        v=(2, 12, 3, 3),
+    ),
     "resize": draft(
         'c=Conv(x,w) y=Resize<mode="nearest",coordinate_transformation_mode="asymmetric",nearest_mode="floor">(c,,s)',
         w=(4, 4, 3, 3),
@@ -305,6 +338,11 @@ NODES = {
     "se": "Conv AveragePool Conv+ Expand Mul",
     "spatial_att": "Conv Conv+ Select Mul",
     "slice": "Select",
+    "max": "MaxPool",
+    "tile_w": "Conv Take Conv",
+    "tile_pixel": "Conv AveragePool Resize Conv",
+    "upsampled_by_tiles": "Conv Resize Conv",
+    "repeated_channels": "Conv Select Conv",
     "pad_conv": "Conv",
     "pad_avg": "AveragePool",
     "pad_max": "Select MaxPool",
@@ -361,7 +399,3 @@ def test_an_operator_computes_what_onnxruntime_does(name: str) -> None:
     assert [host.node for host in network.host] == HOSTED.get(name, [])
     if name in NODES:
         assert kinds(network) == NODES[name]
-
-
-def kinds(network: Network) -> str:
-    return " ".join(type(node.operator).__name__ + ("+" if node.function else "") for node in network.graph.nodes)

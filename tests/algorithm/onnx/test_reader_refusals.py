@@ -78,6 +78,8 @@ CONV = draft("y=Conv(x,w)", w=(3, 4, 3, 3))
         (draft("y,i=MaxPool<kernel_shape=[2,2]>(x)", outputs="y;int64[b,4,5,5] i"), "maxpool0 (MaxPool): it gives the indices of its maxima"),
         (draft("c=Conv(x,w) y=Div(c,k)", w=(3, 4, 3, 3), k=np.float32(0)), "div1 (Div): its constant is 0; repair the file's constants"),
         (draft("y=Conv(x,w) z=Relu(k)", w=(3, 4, 3, 3), k=(3,), outputs="y;z"), "output 'z' is not computed from an input"),
+        (draft("c=Conv(x,w) y=ReduceMax(c,a)", w=(3, 4, 3, 3), a=np.array([1])), "reducemax1 (ReduceMax): it takes the maximum over axes (1,)"),
+        (draft("c=Conv(x,w) y=Tile(c,k)", w=(3, 4, 3, 3), k=np.array([2, 1, 1, 1])), "tile1 (Tile): it repeats the batch 2 times"),
         (draft("y=ReduceMean(x,a)", a=np.array([0, 1])), "reducemean0 (ReduceMean): it takes the mean over the batch"),
         (draft("c=Conv(x,w) d=Cast<to=10>(c) e=Cast<to=1>(d) y=Conv(e,w)", w=(4, 4, 3, 3)), "cast1 (Cast): it casts to ONNX's type 10"),
         (draft("y=Softmax(x)"), "the network has nothing for the engine to run"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from ridgeline.algorithm.function import Expression, Function, clip, compose
 from ridgeline.algorithm.graph import Graph, Node
-from ridgeline.algorithm.operators import AveragePool, Conv, ConvTranspose, Copy, MaxPool, Select, Take
+from ridgeline.algorithm.operators import AveragePool, Conv, ConvTranspose, Copy, MaxPool, Resize, Select, Take
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 # No real number that a network computes: exporters pad with -inf, or the lowest float32, before a maximum.
@@ -29,6 +29,7 @@ def fold(graph: Graph) -> Graph:
         _function_into_producer,
         _select_into_select,
         _take_into_take,
+        _resize_into_resize,
         _border_into_window,
     ):
         graph = _joined(graph, rule)
@@ -285,6 +286,16 @@ def _take_into_take(graph: Graph, producer: Node, node: Node) -> Node | None:
     rows, columns = tuple(first.rows[row] for row in second.rows), tuple(first.columns[column] for column in second.columns)
     both = Take(rows=rows, columns=columns)
     return replace(node, operator=both, inputs=producer.inputs) if both.pieces <= _MOST_PIECES else None
+
+
+def _resize_into_resize(graph: Graph, producer: Node, node: Node) -> Node | None:
+    first, second = producer.operator, node.operator
+    if not isinstance(first, Resize) or not isinstance(second, Resize):
+        return None
+    if producer.function is not None or graph.tensors[producer.output].quantisation is not None:
+        return None
+    factors = first.factors[0] * second.factors[0], first.factors[1] * second.factors[1]
+    return replace(node, operator=Resize(factors=factors), inputs=producer.inputs)
 
 
 def _has_border(select: Select, extent: tuple[int, int]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ridgeline.algorithm.onnx.convert import elementwise, joins, moves, pools, products, scales, windows
+from ridgeline.algorithm.onnx.convert import elementwise, joins, moves, pools, products, repeats, scales, windows
 from ridgeline.algorithm.onnx.lowering import Lowering
 from ridgeline.algorithm.onnx.step import Step
 
@@ -21,7 +21,8 @@ CONVERTERS: dict[str, Converter] = {
     "AveragePool": pools.average_pool,
     "GlobalAveragePool": pools.global_average_pool,
     "GlobalMaxPool": pools.global_max_pool,
-    "ReduceMean": pools.reduce_mean,
+    "ReduceMean": pools.reduced,
+    "ReduceMax": pools.reduced,
     "Resize": pools.resize,
     "Reshape": moves.reshape,
     "Flatten": moves.flatten,
@@ -31,6 +32,8 @@ CONVERTERS: dict[str, Converter] = {
     "Concat": joins.concat,
     "Split": moves.split,
     "Slice": moves.slice_,
+    "Tile": repeats.tile,
+    "Expand": repeats.expand,
     "Pad": moves.pad,
     "Identity": moves.identity,
     "Dropout": moves.identity,

@@ -1,4 +1,4 @@
-"""Pooling, means over height and width, and nearest-neighbour upsampling."""
+"""Pooling, means and maxima over height and width, and nearest-neighbour upsampling."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _put(low: Lowering, step: Step, operand: Plane, tensor: str) -> None:
 
 def global_average_pool(low: Lowering, step: Step) -> None:
     value = low.operand(step, 0)
-    low.put(step.outputs[0], _mean(low, step, value, tuple(range(2, len(value.view))), keep=True))
+    low.put(step.outputs[0], _pooled(low, step, value, tuple(range(2, len(value.view))), keep=True))
 
 
 def global_max_pool(low: Lowering, step: Step) -> None:
@@ -68,7 +68,8 @@ def global_max_pool(low: Lowering, step: Step) -> None:
     _put(low, step, operand, low.emit(step, MaxPool(kernel=(height, width)), [operand.value]))
 
 
-def reduce_mean(low: Lowering, step: Step) -> None:
+def reduced(low: Lowering, step: Step) -> None:
+    """ReduceMean and ReduceMax."""
     value = low.operand(step, 0)
     rank = len(value.view)
     axes = step.integers("axes")
@@ -78,23 +79,26 @@ def reduce_mean(low: Lowering, step: Step) -> None:
         low.put(step.outputs[0], value)
         return
     resolved = tuple(sorted({axis % rank for axis in axes or range(rank)}))
-    low.put(step.outputs[0], _mean(low, step, value, resolved, keep=bool(step.integer("keepdims", 1))))
+    low.put(step.outputs[0], _pooled(low, step, value, resolved, keep=bool(step.integer("keepdims", 1))))
 
 
-def _mean(low: Lowering, step: Step, value: Value, axes: tuple[int, ...], *, keep: bool) -> Value:
-    """Mean over axes that are all of the stored height, or width, or both."""
+def _pooled(low: Lowering, step: Step, value: Value, axes: tuple[int, ...], *, keep: bool) -> Value:
+    """Mean or maximum over axes that are all of the stored height, or width, or both."""
+    what, pool = ("maximum", MaxPool) if step.operator == "ReduceMax" else ("mean", AveragePool)
     if 0 in axes:
-        raise RefusedError("it takes the mean over the batch", "reduce over height and width only")
+        raise RefusedError(f"it takes the {what} over the batch", "reduce over height and width only")
     rest = [axis for axis in range(1, len(value.view)) if axis not in axes]
     value = low.bind(value, rest[:1], list(axes[:-1]) if len(rest) <= 1 else rest[1:], list(axes[-1:] if len(rest) <= 1 else axes))
     _, height, width = low.shape(value)
     reduced = atoms_of(value.view[axis] for axis in axes)
     kernel = tuple(_covered(reduced, name, extent) for name, extent in (("h", height), ("w", width)))
     if None in kernel or any(atom.axis not in "hw" for atom in reduced):
-        raise RefusedError(f"it takes the mean over axes {axes}, which are not height and width", "reduce over whole height and width only")
+        raise RefusedError(
+            f"it takes the {what} over axes {axes}, which are not height and width", "reduce over whole height and width only"
+        )
     result = value
     if kernel != (1, 1):
-        tensor = low.emit(step, AveragePool(kernel=(kernel[0] or 1, kernel[1] or 1)), [value])
+        tensor = low.emit(step, pool(kernel=(kernel[0] or 1, kernel[1] or 1)), [value])
         result = replace(value, tensor=tensor)
     view: list[Axis] = []
     for axis, atoms in enumerate(value.view):

@@ -1,4 +1,4 @@
-"""From an ONNX file to the bytes in DRAM: what is put together from pieces, what is constant, and Keras's files, through reader, quantiser and program."""
+"""From an ONNX file to the bytes in DRAM: joined tensors, constant ones, borders and files of Keras, through reader, quantiser and program."""
 
 from fractions import Fraction
 from pathlib import Path

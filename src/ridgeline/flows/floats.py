@@ -31,7 +31,7 @@ def values(network: Network, names: Sequence[str], arrays: Mapping[str, Array]) 
 
     given = {name: arrays[name] for name in names if name in arrays}
     wanted = [name for name in names if name not in given]
-    return given | (_run(with_outputs(network.model, wanted), arrays) if wanted else {})
+    return given | (_run(with_outputs(network.model, wanted), arrays, network.weights) if wanted else {})
 
 
 def engine_inputs(network: Network, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -63,10 +63,10 @@ def finals(network: Network, engine_outputs: Mapping[str, Array], arrays: Mappin
     return {**engine_outputs, **made}
 
 
-def _run(model: bytes, feeds: Mapping[str, Array]) -> dict[str, Array]:
+def _run(model: bytes, feeds: Mapping[str, Array], weights: Mapping[str, Array] | None = None) -> dict[str, Array]:
     from ridgeline.algorithm.onnx.runtime import call, session
 
-    loaded = session(model)
+    loaded = session(model, weights=weights)
     images = len(next(iter(feeds.values())))
     parts = [call(loaded, {name: array[start : start + CHUNK] for name, array in feeds.items()}) for start in range(0, images, CHUNK)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
+from ridgeline.algorithm.onnx import runtime
 from ridgeline.algorithm.onnx.host import with_outputs
 from ridgeline.algorithm.onnx.network import Network
 from ridgeline.algorithm.onnx.reader import read_network
@@ -15,25 +16,21 @@ from ridgeline.algorithm.reference import run_float
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def session(model: bytes) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+def session(model: bytes, weights: Mapping[str, Array] | None = None) -> Any:
+    return runtime.session(model, threads=1, optimise=False, weights=weights)
 
 
-def run(model: bytes, feeds: dict[str, Array]) -> dict[str, Array]:
-    made = session(model)
+def run(model: bytes, feeds: dict[str, Array], weights: Mapping[str, Array] | None = None) -> dict[str, Array]:
+    made = session(model, weights)
     wanted = {value.name for value in made.get_inputs()}
     given = {name: array for name, array in feeds.items() if name in wanted}
     return dict(zip([value.name for value in made.get_outputs()], made.run(None, given), strict=True))
 
 
-def random_feeds(model: bytes, images: int, seed: int = 0) -> dict[str, Array]:
+def random_feeds(model: bytes, images: int, seed: int = 0, weights: Mapping[str, Array] | None = None) -> dict[str, Array]:
     rng = np.random.default_rng(seed)
     feeds: dict[str, Array] = {}
-    for value in session(model).get_inputs():
+    for value in session(model, weights).get_inputs():
         shape = (images, *value.shape[1:])
         if value.type == "tensor(float)":
             feeds[value.name] = rng.standard_normal(shape).astype(np.float32)
@@ -47,10 +44,10 @@ def check_network(
 ) -> None:
     """The graph's outputs equal the model's values of the same names, and front, engine and back in a row equal the whole."""
     network.graph.verify()
-    feeds = random_feeds(network.model, images, seed)
+    feeds = random_feeds(network.model, images, seed, network.weights)
     names = [*(port.name for port in network.graph.inputs), *(port.name for port in network.graph.outputs)]
-    border = run(with_outputs(network.model, list(dict.fromkeys([*names]))), feeds) if names else {}
-    expected = run(network.model, feeds)
+    border = run(with_outputs(network.model, list(dict.fromkeys([*names]))), feeds, network.weights) if names else {}
+    expected = run(network.model, feeds, network.weights)
     if original is not None:
         whole = run(original, feeds)
         for name, array in whole.items():

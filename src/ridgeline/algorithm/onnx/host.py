@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -12,7 +12,10 @@ import onnx.numpy_helper
 import onnx_ir as ir
 
 from ridgeline.algorithm.onnx.simplify import BATCH_NAME, Simplified, known_shape
+from ridgeline.algorithm.onnx.weights import array_of
 from ridgeline.errors import InputError
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 HOSTED = frozenset({
     "Softmax", "Resize", "Cast", "QuantizeLinear", "DequantizeLinear",
@@ -75,7 +78,7 @@ def _free_resize(
     node.input.append(name)
 
 
-def free_joins(proto: onnx.ModelProto, batch: int) -> None:
+def free_joins(proto: onnx.ModelProto, weights: Mapping[str, Array], batch: int) -> None:
     """Repeats the constants that a Concat joins for every image of a batch, in place. Moves nodes: whatever counts them comes before."""
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
     found = [(node, index) for node in proto.graph.node if node.op_type == "Concat" for index in range(len(node.input))]
@@ -86,7 +89,7 @@ def free_joins(proto: onnx.ModelProto, batch: int) -> None:
         name = node.input[index]
         if name not in constants or not dynamic & (set(node.input) - set(constants)) or constants[name].dims[0] != batch:
             continue
-        made.extend(_repeated(proto, constants[name], first, f"{node.name or node.output[0]}_{index}"))
+        made.extend(_repeated(proto, array_of(constants[name], weights), first, f"{node.name or node.output[0]}_{index}"))
         node.input[index] = made[-1].output[0]
     if made:
         nodes = [*made, *(onnx.NodeProto.FromString(node.SerializeToString()) for node in proto.graph.node)]
@@ -95,11 +98,11 @@ def free_joins(proto: onnx.ModelProto, batch: int) -> None:
         _drop_unread(proto)
 
 
-def _repeated(proto: onnx.ModelProto, constant: onnx.TensorProto, source: str, label: str) -> list[onnx.NodeProto]:
+def _repeated(proto: onnx.ModelProto, array: Array, source: str, label: str) -> list[onnx.NodeProto]:
     """Nodes that give the constant's first image as often as the input `source` has images; the last one's output is it."""
-    array = onnx.numpy_helper.to_array(constant)
-    for name, values in {"image": array[:1], "start": [0], "end": [1], "extents": array.shape[1:]}.items():
-        values = values if isinstance(values, np.ndarray) else np.array(values, dtype=np.int64)
+    numbers = {"start": [0], "end": [1], "extents": list(array.shape[1:])}
+    arrays: dict[str, Array] = {"image": array[:1], **{name: np.array(values, np.int64) for name, values in numbers.items()}}
+    for name, values in arrays.items():
         proto.graph.initializer.append(onnx.numpy_helper.from_array(values, f"{label}_{name}"))
     make = onnx.helper.make_node
     return [

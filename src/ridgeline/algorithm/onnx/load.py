@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -12,11 +12,10 @@ import numpy as np
 import onnx
 import onnx.checker
 import onnx.defs
-import onnx.external_data_helper
 import onnx.helper
-import onnx.numpy_helper
 
 from ridgeline.algorithm.onnx.qoperator import expand_quantised
+from ridgeline.algorithm.onnx.weights import array_of, attribute_tensors, set_apart
 from ridgeline.errors import InputError, UnsupportedError
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -24,14 +23,15 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 OLDEST_OPSET, NEWEST_OPSET = 11, 26  # what onnxruntime 1.31 runs exactly
 NEWEST_IR = 13
 _SMALL = 256  # elements
-_EXTERNAL = 1  # onnx.TensorProto.EXTERNAL
+_LARGEST_BYTES = 2**31 - 1  # of a protobuf message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Loaded:
-    """A checked model with all its data in memory, the name by which messages call it, and what was changed to read it."""
+    """A checked model and, by name, its large initialisers (see `weights`), the name by which messages call it, and what was changed to read it."""
 
     model: onnx.ModelProto
+    weights: Mapping[str, Array]
     name: str
     notes: tuple[str, ...]
 
@@ -39,15 +39,17 @@ class Loaded:
 def load_model(source: Path | str | bytes) -> Loaded:
     """Reads and checks a file. Raises InputError for one that is not sound, UnsupportedError for a version that cannot be read."""
     data, folder, name = _bytes_of(source)
-    model = _parsed(data, name)
-    _load_external(model, folder, name)
+    parsed = _parsed(data, name)
+    del data
+    model, weights = set_apart(parsed, folder, name)
+    del parsed
     notes = _check_versions(model, name)
     _check_order(model, name)
-    _check_numbers(model, name)
+    _check_numbers(model, weights, name)
     _check_operators(model)
     _check_schema(model, name)
     expand_quantised(model)
-    return Loaded(model=model, name=name, notes=notes)
+    return Loaded(model=model, weights=weights, name=name, notes=notes)
 
 
 def _bytes_of(source: Path | str | bytes) -> tuple[bytes, Path | None, str]:
@@ -57,6 +59,11 @@ def _bytes_of(source: Path | str | bytes) -> tuple[bytes, Path | None, str]:
     if path.is_dir():
         raise InputError(f"'{path}' is a folder; name an ONNX file")
     try:
+        size = path.stat().st_size
+        if size > _LARGEST_BYTES:
+            raise InputError(
+                f"'{path}' has {size:,} bytes, and one ONNX file at most {_LARGEST_BYTES:,}; keep its weights as external data"
+            )
         return path.read_bytes(), path.parent, f"'{path}'"
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror or error}") from error
@@ -88,30 +95,6 @@ def _texts(model: onnx.ModelProto) -> Iterable[object]:
     for value in (*graph.input, *graph.output):
         yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
     yield from (entry.domain for entry in model.opset_import)
-
-
-def _load_external(model: onnx.ModelProto, folder: Path | None, name: str) -> None:
-    for tensor in _tensors(model):
-        if tensor.data_location != _EXTERNAL:
-            continue
-        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-        if folder is None:
-            raise InputError(f"weight '{tensor.name}' of {name} lies in the external file '{location}'; read the network by its path")
-        if not (folder / location).is_file():
-            raise InputError(f"{name} keeps weight '{tensor.name}' in the external file '{location}', which is not in '{folder}'")
-        try:
-            onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
-        except Exception as error:
-            raise InputError(f"weight '{tensor.name}' of {name} cannot be read from '{location}': {first_line(error)}") from error
-        tensor.ClearField("data_location")
-        del tensor.external_data[:]
-
-
-def _tensors(model: onnx.ModelProto) -> Iterable[onnx.TensorProto]:
-    yield from model.graph.initializer
-    for nodes in (model.graph.node, *(function.node for function in model.functions)):
-        for node in nodes:
-            yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
 
 
 def _check_versions(model: onnx.ModelProto, name: str) -> tuple[str, ...]:
@@ -184,12 +167,12 @@ def _raise_stuck(waiting: list[onnx.NodeProto], made: set[str], known: set[str],
     raise InputError(f"{name}: its nodes form a cycle through {nodes}{', ...' if len(waiting) > 4 else ''}")
 
 
-def _check_numbers(model: onnx.ModelProto, name: str) -> None:
-    for tensor in _tensors(model):
+def _check_numbers(model: onnx.ModelProto, weights: Mapping[str, Array], name: str) -> None:
+    for tensor in (*model.graph.initializer, *attribute_tensors(model)):
         if min(tensor.dims, default=0) < 0:
             raise InputError(f"{name}: constant '{tensor.name}' has the shape {list(tensor.dims)}")
         try:
-            array: Array = onnx.numpy_helper.to_array(tensor)
+            array = array_of(tensor, weights)
         except Exception as error:
             raise InputError(f"{name}: constant '{tensor.name}' is broken: {first_line(error)}") from error
         if array.dtype.kind != "f" or not array.size:

@@ -29,7 +29,7 @@ def read_network(source: Path | str | bytes, *, batch: int | None = None) -> Net
     """
     loaded = load_model(source)
     name, notes = loaded.name, loaded.notes
-    simplified = simplify(loaded.model, name, batch)
+    simplified = simplify(loaded.model, loaded.weights, name, batch)
     del loaded
     parts = _source(simplified)
     placement = place(parts)
@@ -42,9 +42,18 @@ def read_network(source: Path | str | bytes, *, batch: int | None = None) -> Net
     _check_borders(graph)
     reference = reference_model(simplified)
     front, back = _host_parts(simplified, parts, placement, reference)
-    free_joins(reference, simplified.batch)
+    free_joins(reference, simplified.weights, simplified.batch)
     host = tuple(HostNode(node=parts.steps[index].source, reason=placement.reasons[index]) for index in (*placement.front, *placement.back))
-    return Network(graph=graph, model=_bytes(reference), front=front, back=back, host=host, notes=(*notes, *_scale_notes(graph)))
+    read = {tensor.name for tensor in reference.graph.initializer}
+    return Network(
+        graph=graph,
+        model=_bytes(reference),
+        weights={key: array for key, array in simplified.weights.items() if key in read},
+        front=front,
+        back=back,
+        host=host,
+        notes=(*notes, *_scale_notes(graph)),
+    )
 
 
 def _check_borders(graph: Graph) -> None:

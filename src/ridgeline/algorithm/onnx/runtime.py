@@ -19,8 +19,10 @@ def run(model: bytes | Path, feeds: Mapping[str, Array], outputs: Sequence[str] 
     return call(session(model, threads=threads), feeds, outputs)
 
 
-def session(model: bytes | Path, *, threads: int = 0, optimise: bool = True) -> Any:
-    """A loaded model. Raises InputError for a file that onnxruntime cannot load."""
+def session(model: bytes | Path, *, threads: int = 0, optimise: bool = True, weights: Mapping[str, Array] | None = None) -> Any:
+    """A loaded model; `weights` are the initialisers that it holds beside itself (`Network.weights`). Raises InputError for a file that onnxruntime
+    cannot load.
+    """
     runtime: Any = onnxruntime
     runtime.set_default_logger_severity(_QUIET)
     options = runtime.SessionOptions()
@@ -29,11 +31,16 @@ def session(model: bytes | Path, *, threads: int = 0, optimise: bool = True) -> 
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait give way to others
     if not optimise:
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    held = {name: runtime.OrtValue.ortvalue_from_numpy(array) for name, array in (weights or {}).items()}
+    if held:
+        options.add_external_initializers(list(held), list(held.values()))
     source = model if isinstance(model, bytes) else str(model)
     try:
-        return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        loaded = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own types share no other ancestor
         raise InputError(f"onnxruntime cannot load {_name(model)}: {_line(error)}") from error
+    loaded.initializers_beside = held  # onnxruntime reads them where they are: they live as long as the session
+    return loaded
 
 
 def call(loaded: Any, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:

@@ -9,8 +9,9 @@ import warnings
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
+import numpy as np
 import onnx
 import onnx.shape_inference
 import onnx_ir as ir
@@ -19,7 +20,10 @@ from onnxscript import optimizer
 
 from ridgeline.algorithm.onnx.load import first_line, without_data
 from ridgeline.algorithm.onnx.step import unique
+from ridgeline.algorithm.onnx.weights import give_back, serialised
 from ridgeline.errors import InputError, UnsupportedError
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 BATCH_NAME = "batch"
 GROWING = frozenset({"ConstantOfShape", "Expand", "Tile", "Range", "Pad", "Resize", "OneHot", "EyeLike"})
@@ -31,21 +35,23 @@ _LARGEST_FOLDED = 1 << 18  # elements
 class Simplified:
     """`model` has every axis bound and no shape-computing node left; `batch` is the extent that the leading axes were bound to.
 
-    `proto` is the same as a message, without shapes.
+    `proto` is the same as a message, without shapes and without its large initialisers, which are `weights`.
     """
 
     model: ir.Model
     proto: onnx.ModelProto
+    weights: dict[str, Array]
     batch: int
 
 
-def simplify(proto: onnx.ModelProto, name: str, batch: int | None) -> Simplified:
+def simplify(proto: onnx.ModelProto, weights: Mapping[str, Array], name: str, batch: int | None) -> Simplified:
     """Binds the batch and folds. Raises for other dynamic axes by name, and for shapes or types that contradict each other."""
     extent = _bind(proto, name, batch)
     _forget_shapes(proto)
     with _quiet():
         try:
             model = ir.serde.deserialize_model(proto)
+            give_back(model, weights)
             common.RemoveInitializersFromInputsPass()(model)
             optimizer.inline(model)
             cast("Any", optimizer).fold_constants(model, onnx_shape_inference=True, should_fold=_should_fold)
@@ -53,11 +59,11 @@ def simplify(proto: onnx.ModelProto, name: str, batch: int | None) -> Simplified
             common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
             common.RemoveUnusedNodesPass()(model)
             _name_apart(model)
-            folded = ir.serde.serialize_model(model)
+            folded, large = serialised(model)
         except Exception as error:
             raise InputError(f"{name} cannot be simplified: {first_line(_cause(error))}") from error
         _infer(model, folded, name)
-    return Simplified(model=model, proto=folded, batch=extent)
+    return Simplified(model=model, proto=folded, weights=large, batch=extent)
 
 
 def _name_apart(model: ir.Model) -> None:

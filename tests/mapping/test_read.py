@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
 from tests.algorithm.onnx.drafts import draft
-from tests.mapping.cases import differences
+from tests.algorithm.onnx.test_reader_random import random_network
+from tests.mapping.cases import differences, random_engine
 
 from ridgeline.algorithm.graph import Graph
 from ridgeline.algorithm.onnx.golden_check import check_golden
@@ -15,11 +18,12 @@ from ridgeline.algorithm.passes.calibrate import noise
 from ridgeline.algorithm.passes.quantise import quantise
 from ridgeline.algorithm.reference import dequantise, quantisation, run_float, run_integer, sqnr_db
 from ridgeline.algorithm.reference import quantise as codes_of
+from ridgeline.errors import DoesNotFitError, UnsupportedError
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping import image
 from ridgeline.mapping.lower import lower
 from ridgeline.mapping.schedule import DramTiming, predict
-from ridgeline.testing.graphs import informative
+from ridgeline.testing.graphs import informative, random_codes
 
 ENGINE = Engine(lanes_out=8, lanes_in=4, bus_bytes=16, activation_bytes=4096, weight_bytes=4096, output_bytes=1024, accumulator_depth=64)
 C = "c = Conv<pads=[1,1,1,1]>(x,w) "
@@ -76,6 +80,25 @@ def test_the_program_equals_the_golden_network(name: str) -> None:
     assert all(informative(found[port.tensor]) for port in integers.outputs)
     for port in integers.outputs:
         assert sqnr_db(wanted[port.tensor], dequantise(found[port.tensor], quantisation(integers, port.tensor))) > 25
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_a_random_file_is_exact(data: st.DataObject, seed: int) -> None:
+    """Any codes, any engine."""
+    model, writer = random_network(data)
+    note("\n".join(writer.lines))
+    rng = np.random.default_rng(seed)
+    try:
+        floats = read_network(model).graph
+        integers = quantise(floats, noise(floats, rng))
+        program = lower(integers, random_engine(rng))
+    except (UnsupportedError, DoesNotFitError):
+        return
+    codes = random_codes(rng, integers)
+    assert check_golden(integers, codes) is None
+    program.verify()
+    assert differences(program, integers, codes) == []
 
 
 def test_constant_tensors_lie_in_the_image() -> None:

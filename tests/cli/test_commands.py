@@ -49,7 +49,7 @@ def test_build_prints_a_table(capsys: pytest.CaptureFixture[str], tmp_path: Path
     words = ["build", options.network, "--data", options.data, "--device", "ulx3s-85f", "--out", options.out, "--lanes", "4x4", *PINS]
     status, out, err = run(capsys, *words, "--images", 2)
     assert (status, err) == (0, "")
-    assert out.startswith("network    tiny on ulx3s-85f at 100 MHz\nengine     4 x 4 lanes, 2 depthwise taps, 8-byte bus\nbit-exact  yes: 456 values")
+    assert out.startswith("network     tiny on ulx3s-85f at 100 MHz\nengine      4 x 4 lanes, 2 depthwise taps, 8-byte bus\nbit-exact   yes: 456 values")
     assert out.rstrip().endswith(f"{options.out}/report.html")
 
 
@@ -208,7 +208,7 @@ def test_explore_prints_the_front(capsys: pytest.CaptureFixture[str], tmp_path: 
     words = ["explore", options.network, "--device", "ulx3s-85f", "--lanes", "4x4"]
     status, out, err = run(capsys, *words)
     assert (status, err) == (0, "")
-    assert "network    tiny on ulx3s-85f at 100 MHz\nengine     lanes_out 4, lanes_in 4, " in out
+    assert "network     tiny on ulx3s-85f at 100 MHz\nengine      lanes_out 4, lanes_in 4, " in out
     assert "designs that no other one beats in cycles, multipliers and block RAMs together (--json: all)\n" in out
     status, out, err = run(capsys, *words, "--json")
     assert (status, err) == (0, "")

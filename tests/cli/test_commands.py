@@ -49,7 +49,8 @@ def test_build_prints_a_table(capsys: pytest.CaptureFixture[str], tmp_path: Path
     words = ["build", options.network, "--data", options.data, "--device", "ulx3s-85f", "--out", options.out, "--lanes", "4x4", *PINS]
     status, out, err = run(capsys, *words, "--images", 2)
     assert (status, err) == (0, "")
-    assert out.startswith("network     tiny on ulx3s-85f at 100 MHz\nengine      4 x 4 lanes, 2 depthwise taps, 8-byte bus\nbit-exact   yes: 456 values")
+    head = ["network     tiny on ulx3s-85f at 100 MHz", "engine      4 x 4 lanes, 2 depthwise taps, 8-byte bus", "bit-exact   yes: 456 values"]
+    assert out.startswith("\n".join(head))
     assert out.rstrip().endswith(f"{options.out}/report.html")
 
 

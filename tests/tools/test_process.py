@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ridgeline.errors import ToolError
-from ridgeline.tools.process import first_error, run, write_files
+from ridgeline.tools.process import first_error, race, run, write_files
 
 
 def test_what_it_says_is_returned_and_kept(tmp_path: Path) -> None:
@@ -53,3 +53,29 @@ def test_files_that_are_there_keep_their_time(tmp_path: Path) -> None:
     write_files({"a/b.v": "text", "c.bin": b"\x01"}, tmp_path)
     assert (tmp_path / "a" / "b.v").stat().st_mtime_ns == before
     assert (tmp_path / "c.bin").read_bytes() == b"\x01"
+
+
+RACER = """
+import sys, time
+print("score", sys.argv[1], flush=True)
+time.sleep(60 if sys.argv[1] != "2" else 0)
+print("done")
+"""
+
+
+def score(said: str) -> float | None:
+    return float(said.split()[1]) if said.endswith("\n") else None
+
+
+def test_of_several_runs_only_the_best_goes_on(tmp_path: Path) -> None:
+    logs = [tmp_path / str(number) / "log" for number in range(3)]
+    best = race([sys.executable, "-c", RACER], name="racer", logs=logs, variants=[["3"], ["2"], ["5"]], score=score)
+    assert best == 1
+    assert [log.read_text() for log in logs] == ["score 3\n", "score 2\ndone\n", "score 5\n"]
+
+
+def test_a_race_in_which_all_fail_says_why(tmp_path: Path) -> None:
+    logs = [tmp_path / str(number) / "log" for number in range(2)]
+    code = "import sys; print('ERROR: no room', end=''); sys.exit(4)"
+    with pytest.raises(ToolError, match="racer failed with status 4: ERROR: no room"):
+        race([sys.executable, "-c", code], name="racer", logs=logs, variants=[["a"], ["b"]], score=score)

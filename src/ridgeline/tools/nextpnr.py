@@ -6,6 +6,7 @@ its bitstream cannot run on the board: `Routed.fits_package` says so. Wrap such 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 from ridgeline.hardware.device import PlaceAndRoute
 from ridgeline.tools import process, yowasp
+
+PLACEMENTS = 2  # the placer's luck with the rows of multipliers differs by a factor of two from seed to seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,18 +64,23 @@ def place_and_route(
     lpf: str = "",
     bitstream: bool = True,
 ) -> Routed:
-    """Routes a netlist of Yosys (the content of its JSON) in the folder `out`: nextpnr.json, top.config, top.bit, nextpnr.log.
+    """Routes a netlist of Yosys (the content of its JSON): nextpnr.json, top.config, top.bit and nextpnr.log lie in the log's folder below `out`.
 
-    `clock_mhz` is what the placer aims at; missing it is no error. `lpf` is the text of a constraints file. Raises
-    ToolError (a design that does not fit is one), MissingToolError.
+    A seed stands for PLACEMENTS placements, made at once, of which the one with the shortest wires is routed. `clock_mhz` is what the placer
+    aims at; missing it is no error. `lpf` is the text of a constraints file. Raises ToolError (a design that does not fit is one),
+    MissingToolError.
     """
-    log = out / "nextpnr.log"
-    process.write_files({"netlist.json": netlist, "top.lpf": lpf}, out)
-    arguments = [part.option, "--package", part.package, "--speed", part.speed, "--seed", str(seed), "--freq", f"{clock_mhz:g}"]
+    seeds = [PLACEMENTS * seed + number for number in range(PLACEMENTS)]
+    folders = [out / f"seed{number}" for number in seeds]
+    for folder in folders:
+        process.write_files({"netlist.json": netlist, "top.lpf": lpf}, folder)
+    arguments = [part.option, "--package", part.package, "--speed", part.speed, "--freq", f"{clock_mhz:g}"]
     # The electrostatic placer keeps an array's logic beside its multipliers: 0.4 of the default placer's wire length on an 8 x 8 engine.
     arguments += ["--placer", "static", "--json", "netlist.json", "--lpf", "top.lpf", "--lpf-allow-unconstrained", "--timing-allow-fail"]
     arguments += ["--textcfg", "top.config", "--report", "nextpnr.json"]
-    yowasp.run("nextpnr-ecp5", arguments, folder=out, log=log)
+    logs = [folder / "nextpnr.log" for folder in folders]
+    best = yowasp.race("nextpnr-ecp5", arguments, [["--seed", str(number)] for number in seeds], logs=logs, score=_wire_length)
+    out, log = folders[best], logs[best]
     if bitstream:
         yowasp.run("ecppack", ["--compress", "top.config", "top.bit"], folder=out, log=out / "ecppack.log")
     report = json.loads((out / "nextpnr.json").read_text())
@@ -89,6 +97,13 @@ def place_and_route(
         bitstream=out / "top.bit" if bitstream else None,
         log=log,
     )
+
+
+def _wire_length(said: str) -> float | None:
+    """What the placer has said of the whole length of its wires (half perimeters, in tiles), once all cells have their places."""
+    if "Running simulated annealing placer for refinement" not in said:
+        return None
+    return float(re.findall(r"HPWL after legalise: ([\d.]+)", said)[-1])
 
 
 def _port_name(net: str) -> str:

@@ -8,7 +8,7 @@ runs `python -m ridgeline.tools.yowasp`, which does that for all.
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,13 +26,25 @@ TOOLS = {
 
 def run(tool: str, arguments: Sequence[str], *, folder: Path, log: Path) -> str:
     """Runs `tool` in `folder`; `arguments` name files relative to it. Returns what it said, which `log` keeps."""
+    return process.run([*_command(tool), *arguments], name=tool, cwd=folder, log=log, env=_environment())
+
+
+def race(
+    tool: str, arguments: Sequence[str], variants: Sequence[Sequence[str]], *, logs: Sequence[Path], score: Callable[[str], float | None]
+) -> int:
+    """`process.race` with a tool; each run's files lie in its log's folder."""
+    return process.race([*_command(tool), *arguments], name=tool, logs=logs, variants=variants, score=score, env=_environment())
+
+
+def _command(tool: str) -> list[str]:
     package, module, function = TOOLS[tool]
     if find_spec(module) is None or find_spec("wasmtime") is None:
         raise MissingToolError(f"{tool} is missing; install it: pip install {package}")
-    program = f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"
-    cache = os.environ.get("YOWASP_CACHE_DIR") or str(cache_folder("yowasp"))
-    environment = {"YOWASP_CACHE_DIR": cache, "YOWASP_MOUNT": None}
-    return process.run([sys.executable, "-P", "-c", program, *arguments], name=tool, cwd=folder, log=log, env=environment)
+    return [sys.executable, "-P", "-c", f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"]
+
+
+def _environment() -> dict[str, str | None]:
+    return {"YOWASP_CACHE_DIR": os.environ.get("YOWASP_CACHE_DIR") or str(cache_folder("yowasp")), "YOWASP_MOUNT": None}
 
 
 def warm_up() -> None:

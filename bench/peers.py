@@ -83,12 +83,14 @@ def _run(command: Sequence[str], limit_s: int, variables: Mapping[str, str] | No
 
 
 def _reason(error: Exception) -> str:
-    """The last line that the command wrote, or the error's own."""
+    """One line: pip's first error or a command's last line, else the error's own."""
     match error:
         case subprocess.TimeoutExpired():
-            text = f"not done after {error.timeout:.0f} s"
+            return f"not done after {error.timeout:.0f} s"
         case subprocess.CalledProcessError():
-            text = error.stderr.strip() or error.stdout.strip() or f"exit status {error.returncode}"
+            lines = error.stderr.strip().splitlines() or [f"exit status {error.returncode}"]
         case _:
-            text = str(error)
-    return text.splitlines()[-1][:REASON] if text else type(error).__name__
+            lines = str(error).splitlines() or [type(error).__name__]
+    if any("NewConnectionError" in line for line in lines):
+        return "no connection to the package index"
+    return next((line for line in lines if line.startswith("ERROR: ")), lines[-1]).removeprefix("ERROR: ")[:REASON]

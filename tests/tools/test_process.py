@@ -79,3 +79,9 @@ def test_a_race_in_which_all_fail_says_why(tmp_path: Path) -> None:
     code = "import sys; print('ERROR: no room', end=''); sys.exit(4)"
     with pytest.raises(ToolError, match="racer failed with status 4: ERROR: no room"):
         race([sys.executable, "-c", code], name="racer", logs=logs, variants=[["a"], ["b"]], score=score)
+
+
+def test_a_race_without_an_end_is_ended(tmp_path: Path) -> None:
+    logs = [tmp_path / str(number) / "log" for number in range(2)]
+    with pytest.raises(ToolError, match="racer came to no end; try another --seed"):
+        race([sys.executable, "-c", RACER], name="racer", logs=logs, variants=[["inf"], ["inf"]], score=score)

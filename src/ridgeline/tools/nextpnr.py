@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 from ridgeline.hardware.device import PlaceAndRoute
 from ridgeline.tools import process, yowasp
 
+FEWEST_FLIP_FLOPS = 1000
+MOST_ITERATIONS = 2000  # of the electrostatic placer: four times what engines take
 PLACEMENTS = 2  # the placer's luck with the rows of multipliers differs by a factor of two from seed to seed
 
 
@@ -75,8 +78,7 @@ def place_and_route(
     for folder in folders:
         process.write_files({"netlist.json": netlist, "top.lpf": lpf}, folder)
     arguments = [part.option, "--package", part.package, "--speed", part.speed, "--freq", f"{clock_mhz:g}"]
-    # The electrostatic placer keeps an array's logic beside its multipliers: 0.4 of the default placer's wire length on an 8 x 8 engine.
-    arguments += ["--placer", "static", "--json", "netlist.json", "--lpf", "top.lpf", "--lpf-allow-unconstrained", "--timing-allow-fail"]
+    arguments += ["--placer", _placer(netlist), "--json", "netlist.json", "--lpf", "top.lpf", "--lpf-allow-unconstrained", "--timing-allow-fail"]
     arguments += ["--textcfg", "top.config", "--report", "nextpnr.json"]
     logs = [folder / "nextpnr.log" for folder in folders]
     best = yowasp.race("nextpnr-ecp5", arguments, [["--seed", str(number)] for number in seeds], logs=logs, score=_wire_length)
@@ -99,11 +101,21 @@ def place_and_route(
     )
 
 
+def _placer(netlist: bytes | str) -> str:
+    """The electrostatic placer keeps an array's logic beside its multipliers: 0.4 of the default placer's wire length on an 8 x 8 engine.
+    On a handful of cells it may go on for ever."""
+    flip_flops = netlist.count(b"TRELLIS_FF") if isinstance(netlist, bytes) else netlist.count("TRELLIS_FF")
+    return "static" if flip_flops >= FEWEST_FLIP_FLOPS else "heap"
+
+
 def _wire_length(said: str) -> float | None:
-    """What the placer has said of the whole length of its wires (half perimeters, in tiles), once all cells have their places."""
+    """What a placer has said of the whole length of its wires (half perimeters, in tiles), once all cells have their places; infinite if it
+    goes on without an end."""
+    if f"iter={MOST_ITERATIONS} " in said:
+        return inf
     if "Running simulated annealing placer for refinement" not in said:
         return None
-    return float(re.findall(r"HPWL after legalise: ([\d.]+)", said)[-1])
+    return float(re.findall(r"(?:HPWL after legalise:|legal =) ([\d.]+)", said)[-1])
 
 
 def _port_name(net: str) -> str:

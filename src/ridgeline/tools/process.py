@@ -34,7 +34,8 @@ def race(
     env: Mapping[str, str | None] | None = None,
 ) -> int:
     """Runs `command` with each variant's words at once, each in its log's folder, until every one has said how well it does; then only the
-    one with the lowest score goes on. Returns its number. `score` makes a figure of what a run has said so far, or None.
+    one with the lowest score goes on. Returns its number. `score` makes a figure of what a run has said so far, or None; an infinite one
+    means that the run will not end.
 
     Raises ToolError with the first line that says error, of the one that went on.
     """
@@ -45,9 +46,12 @@ def race(
         ]
         scores = [_awaited(running, log, score) for running, log in zip(runs, logs, strict=True)]
         best = scores.index(min(scores))
+        endless = scores[best] == inf and runs[best].poll() is None
         for number, running in enumerate(runs):
-            if number != best:
+            if number != best or endless:
                 running.kill()
+        if endless:
+            raise ToolError(f"{name} came to no end; try another --seed", log=logs[best])
         result(runs[best].wait(), name=name, log=logs[best])
     return best
 

@@ -76,6 +76,8 @@ def test_a_file_that_is_not_there(path: str) -> None:
         ("lut = 303_600", "lut = 303_600\nluts = 1", "unknown field `luts` - at `$.resources`"),
         ("lut = 303_600", "", "missing required field `lut` - at `$.resources`"),
         ("lut = 303_600", "lut = 0", "Expected `int` >= 1 - at `$.resources.lut`"),
+        ("bram_18kb = 2_060", f"bram_18kb = {2**63 - 1}", "Expected `int` <= 10000000 - at `$.resources.bram_18kb`"),
+        ("read_latency_cycles = 30", f"read_latency_cycles = {2**63 - 1}", "Expected `int` <= 1000000 - at `$.dram.read_latency_cycles`"),
         ("clock_mhz = 100", "clock_mhz = -1.0", "Expected `float` >= 1.0 - at `$.clock_mhz`"),
         ("clock_mhz = 100", "clock_mhz = inf", "Expected `float` <= 2000.0 - at `$.clock_mhz`"),
         ('family = "xc7"', 'family = "xc9"', "Invalid enum value 'xc9' - at `$.family`"),

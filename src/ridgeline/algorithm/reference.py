@@ -48,8 +48,9 @@ def float_steps(graph: Graph, inputs: Mapping[str, Array]) -> Iterator[Step]:
     last = last_readers(graph)
     for node in graph.nodes:
         values = [tensors[name] for name in node.inputs]
-        before = _real(node, values, graph)
-        after = before if node.function is None else node.function(before).astype(before.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are for the caller to judge
+            before = _real(node, values, graph)
+            after = before if node.function is None else node.function(before).astype(before.dtype)
         yield Step(node=node, before=before, after=after)
         tensors[node.output] = after
         _drop(tensors, node, last)

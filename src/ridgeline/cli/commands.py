@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 PINS = ("taps", "bus_bytes", "activation_bytes", "weight_bytes", "output_bytes", "accumulator_depth")
 CAPS = ("dsp", "bram", "lut", "ff")
+MOST_BATCH = 2**31 - 1
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,7 +48,7 @@ def _cap(name: str) -> Callable[[Command], Command]:
 
 
 DESIGN = [
-    click.option("--batch", type=click.IntRange(min=1), help="Extent of a dynamic leading axis.  [default: 1]"),
+    click.option("--batch", type=click.IntRange(min=1, max=MOST_BATCH), help="Extent of a dynamic leading axis.  [default: 1]"),
     click.option("--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True),
     click.option("--lanes", help="Pin the array, output x input lanes, such as 16x16."),
     *(_pin(name) for name in PINS),

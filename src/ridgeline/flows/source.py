@@ -32,7 +32,7 @@ def _source(name_or_path: str) -> Path | bytes:
     if name_or_path in zoo.names():
         return zoo.model(name_or_path).SerializeToString(deterministic=True)
     if path.suffix or path.name != name_or_path:
-        raise InputError(f"network '{name_or_path}' does not exist; give an ONNX file, or a name that `ridgeline show models` lists")
+        raise InputError(f"network {name_or_path!r} does not exist; give an ONNX file, or a name that `ridgeline show models` lists")
     if nearest(name_or_path, zoo.names()) is None:
-        raise InputError(f"network '{name_or_path}' is neither a file nor a known model; `ridgeline show models` lists those")
+        raise InputError(f"network {name_or_path!r} is neither a file nor a known model; `ridgeline show models` lists those")
     raise unknown_name("model", name_or_path, zoo.names())

@@ -8,8 +8,10 @@ import msgspec
 from ridgeline.errors import InputError, unknown_name
 
 Family = Literal["ecp5", "xc7", "xcu", "xcup"]
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**7)]  # of a resource
+Positive = Annotated[int, msgspec.Meta(gt=0, le=10**7)]
+Bytes = Annotated[int, msgspec.Meta(gt=0, le=10**15)]
+Latency = Annotated[int, msgspec.Meta(gt=0, le=10**6)]  # cycles
 Clock = Annotated[float, msgspec.Meta(ge=1, le=2000)]  # MHz
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -50,9 +52,9 @@ class Dram(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The board's memory as the engine sees it: peak bandwidth, reads and writes together, and the cycles of the
     device's clock from an accepted read address to the first data."""
 
-    bytes_per_s: Positive
-    capacity_bytes: Positive
-    read_latency_cycles: Positive
+    bytes_per_s: Bytes
+    capacity_bytes: Bytes
+    read_latency_cycles: Latency
     sources: DramSources
 
 

@@ -120,6 +120,10 @@ def test_a_file_that_is_no_onnx(tmp_path: Path) -> None:
     assert "is a folder" in refusal(tmp_path, InputError)
 
 
+def test_a_name_with_a_line_in_it_is_damage() -> None:
+    assert refusal(changed(CONV, lambda proto: setattr(proto.graph.node[0], "name", "a\nb")), InputError) == "the network is damaged: 'a\\nb' is no name"
+
+
 def test_a_weight_that_is_not_finite_is_named() -> None:
     weight = np.zeros((3, 4, 3, 3), dtype=np.float32)
     weight[1, 2, 0, 1] = np.nan

@@ -247,6 +247,11 @@ def test_bad_calibration_data(arrays: dict[str, np.ndarray], message: str) -> No
     assert str(caught.value) == message
 
 
+def test_values_beyond_float_are_refused_without_a_warning() -> None:
+    with pytest.raises(InputError, match="holds values that are not finite; calibrate with data in the network's own range"):
+        quantise(everything(np.random.default_rng(0)), {"x": np.full((1, 3, 16, 16), 3e38, np.float32)})
+
+
 def test_same_data_same_graph_and_progress_is_told() -> None:
     floats = everything(np.random.default_rng(0))
     told: list[tuple[int, int]] = []

@@ -78,14 +78,14 @@ def _parsed(data: bytes, name: str) -> onnx.ModelProto:
     if not model.graph.node or not model.graph.output:
         found = f"{len(data):,} bytes, {len(model.graph.node)} nodes, {len(model.graph.output)} outputs"
         raise InputError(f"{name} holds no ONNX graph ({found}); export the network again")
-    broken = next((text for text in _texts(model) if not isinstance(text, str)), None)
+    broken = next((text for text in _texts(model) if not isinstance(text, str) or any(character < " " for character in text)), None)
     if broken is not None:
         raise InputError(f"{name} is damaged: {broken!r} is no name")
     return model
 
 
 def _texts(model: onnx.ModelProto) -> Iterable[object]:
-    """All names of the graph; protobuf gives one that is no text as bytes."""
+    """All names of the graph; protobuf gives one that is no text as bytes. Messages are lines, so that no name may hold a line's end."""
     graph = model.graph
     yield graph.name
     for node in graph.node:

@@ -121,7 +121,8 @@ def test_a_file_that_is_no_onnx(tmp_path: Path) -> None:
 
 
 def test_a_name_with_a_line_in_it_is_damage() -> None:
-    assert refusal(changed(CONV, lambda proto: setattr(proto.graph.node[0], "name", "a\nb")), InputError) == "the network is damaged: 'a\\nb' is no name"
+    broken = changed(CONV, lambda proto: setattr(proto.graph.node[0], "name", "a\nb"))
+    assert refusal(broken, InputError) == "the network is damaged: 'a\\nb' is no name"
 
 
 def test_a_weight_that_is_not_finite_is_named() -> None:

@@ -204,13 +204,16 @@ def golden_values(path: Path, design: Design, inputs: Mapping[str, Array]) -> It
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
     names = tuple(dict.fromkeys(layer.golden for layer in design.layers))
+    outputs = tuple(port.name for port in design.outputs)
     original, copy = session(golden), session(with_outputs(golden, names))
     images = len(next(iter(inputs.values())))
     elements = sum(tensor.shape[0] * tensor.shape[1] * tensor.shape[2] for tensor in design.tensors.values())
     batch = max(1, min(images, GOLDEN_BYTES // (8 * max(1, elements))))
     for start in range(0, images, batch):
         feeds = {name: array[start : start + batch] for name, array in inputs.items()}
-        yield start, {**call(copy, feeds, names), **call(original, feeds)}
+        found = {**call(copy, feeds, names), **call(original, feeds, outputs)}
+        compare.check_described(design, found)
+        yield start, found
 
 
 def layer_cycles(layers: Sequence[Layer], mac_done: Array, cycles: int) -> tuple[int, ...]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from ridgeline.errors import InputError
 from ridgeline.flows.design import Design, Tensor
 from ridgeline.mapping import image
 
@@ -43,6 +45,18 @@ def unpacked(tensor: Tensor, dump: Array) -> Array:
 def packed(tensor: Tensor, codes: Array) -> Array:
     """The inverse; what is padding is zero."""
     return np.stack([np.frombuffer(image.packed_bytes(tensor.placement(), values), np.uint8) for values in codes])
+
+
+def check_described(design: Design, expected: Mapping[str, Array]) -> None:
+    """Raises InputError for a layer or an output of the design that golden.onnx has in another shape."""
+    for layer in design.layers:
+        wanted, shape = expected[layer.golden].shape[1:], design.tensors[layer.output].shape
+        if prod(wanted) != prod(shape):
+            raise InputError(f"layer '{layer.name}' writes a tensor of shape {shape}, but '{layer.golden}' of golden.onnx has {wanted}")
+    for port in design.outputs:
+        wanted = expected[port.name].shape[1:]
+        if wanted != port.shape:
+            raise InputError(f"output '{port.name}' has shape {port.shape} in the design, but {wanted} in golden.onnx")
 
 
 def first_mismatch(design: Design, expected: Mapping[str, Array], dumps: Mapping[str, Array], first_image: int = 0) -> Mismatch | None:

@@ -110,6 +110,9 @@ class Design(Struct, frozen=True):
             if name not in self.tensors:
                 raise ValueError(f"tensors has no '{name}', which a layer or a port names")
         for name, tensor in self.tensors.items():
+            if tensor.shape[0] > tensor.pixel_bytes or tensor.shape[2] * tensor.pixel_bytes > tensor.row_bytes:
+                fields = f"pixel_bytes {tensor.pixel_bytes:,} and row_bytes {tensor.row_bytes:,}"
+                raise ValueError(f"tensor '{name}' of shape {tensor.shape} does not fit {fields}")
             end = tensor.address + tensor.shape[1] * tensor.row_bytes
             if end > self.memory_bytes:
                 raise ValueError(f"tensor '{name}' ends at {end:,}, beyond memory_bytes of {self.memory_bytes:,}")

@@ -165,7 +165,7 @@ EDITS = {
     "tensor": (lambda design: design["tensors"].clear(), "which a layer or a port names"),
     "address": (lambda design: next(iter(design["tensors"].values())).update(address=1 << 40), "beyond memory_bytes of "),
     "pixel": (lambda design: next(iter(design["tensors"].values())).update(pixel_bytes=1), "tensor 'image' of shape (2, 6, 6) does not fit"),
-    "name": (lambda design: design["outputs"][0].update(name="nope"), "Invalid output name: nope"),
+    "name": (lambda design: design["outputs"][0].update(name="nope"), "Invalid output name:nope"),
     "shape": (lambda design: design["outputs"][0].update(shape=[3, 1]), "output 'scores' has shape (3, 1) in the design, but (3,) in golden.onnx"),
     "port": (lambda design: design["inputs"][0].update(split=[7]), "port 'image' of shape (2, 6, 6) does not fit its tensor"),
     "dram": (lambda design: design["dram"].update(bytes_denominator=0), "Expected `int` >= 1 - at `$.dram.bytes_denominator`"),

@@ -108,7 +108,7 @@ def first_error(said: str) -> str:
     """The first line that announces an error (`ERROR: ...`, `%Error: ...`, `t.cpp:3: error: ...`), else the last line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     announced = (line for line in lines if re.search(r"error(-\w+)?:", line, re.IGNORECASE))
-    return next(announced, lines[-1] if lines else "it said nothing")
+    return next(announced, lines[-1] if lines else "it said nothing; a full disk is one reason")
 
 
 def write_files(files: Mapping[str, str | bytes], folder: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_signal_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "line"),
     [
-        ("", "it said nothing"),
+        ("", "it said nothing; a full disk is one reason"),
         ("one\ntwo\n", "two"),
         ("0 errors\nERROR: bad\n", "ERROR: bad"),
         ("a\n%Error-UNSUPPORTED: t.v:1\nb", "%Error-UNSUPPORTED: t.v:1"),

@@ -110,27 +110,37 @@ def choose(
 
     Raises DoesNotFitError naming the resource that no engine stays within, InputError for an unknown pin, cap or objective.
     """
+    started = time.perf_counter()
+    searched = _searched(graph, spaces(device, objective, pins, caps))
+    explored = sum((found.explored for _, found in searched), Explored())
+    return replace(
+        fewest_copies([confirmed(graph, space, found) for space, found in promising(searched)]),
+        explored=replace(explored, time_s=time.perf_counter() - started),
+    )
+
+
+def spaces(device: Device, objective: Objective, pins: Mapping[str, int] | None, caps: Mapping[str, int] | None) -> list[Space]:
+    """Of one engine, or for "throughput" of every number of them. Raises InputError for an unknown pin, cap or objective."""
     if objective not in ("latency", "throughput"):
         raise InputError(f"objective '{objective}' is none of latency, throughput")
     unknown = sorted(set(pins or {}) - set(PINS))
     if unknown:
         raise InputError(f"pin '{unknown[0]}' is none of {', '.join(PINS)}")
-    started = time.perf_counter()
     numbers = range(1, (MOST_COPIES if objective == "throughput" else 1) + 1)
-    searched = _searched(graph, (Space.of(device, caps=caps, pins=pins, copies=copies) for copies in numbers))
-    confirmed = [_confirmed(graph, space, found) for space, found in _promising(searched)]
-    most = max(choice.copies / choice.cycles for choice in confirmed)
-    equal = [choice for choice in confirmed if choice.copies / choice.cycles >= most / (1 + TOLERANCE)]
-    explored = sum((found.explored for _, found in searched), Explored())
-    return replace(
-        min(equal, key=lambda choice: choice.copies), explored=replace(explored, time_s=time.perf_counter() - started)
-    )
+    return [Space.of(device, caps=caps, pins=pins, copies=copies) for copies in numbers]
 
 
-def _searched(graph: Graph, spaces: Iterable[Space]) -> list[tuple[Space, Search]]:
+def fewest_copies(choices: Sequence[Choice]) -> Choice:
+    """Of those that end most images a second, within the tolerance."""
+    most = max(choice.copies / choice.cycles for choice in choices)
+    equal = [choice for choice in choices if choice.copies / choice.cycles >= most / (1 + TOLERANCE)]
+    return min(equal, key=lambda choice: choice.copies)
+
+
+def _searched(graph: Graph, every: Iterable[Space]) -> list[tuple[Space, Search]]:
     """Until a share holds no engine: then no smaller one does. Raises DoesNotFitError if the first is such."""
     found: list[tuple[Space, Search]] = []
-    for space in spaces:
+    for space in every:
         try:
             found.append((space, search(graph, space)))
         except DoesNotFitError:
@@ -140,7 +150,7 @@ def _searched(graph: Graph, spaces: Iterable[Space]) -> list[tuple[Space, Search
     return found
 
 
-def _promising(searched: Sequence[tuple[Space, Search]]) -> list[tuple[Space, Search]]:
+def promising(searched: Sequence[tuple[Space, Search]]) -> list[tuple[Space, Search]]:
     """The numbers of engines to confirm: those that end most images a second in closed form."""
 
     def pace(item: tuple[Space, Search]) -> float:
@@ -150,7 +160,7 @@ def _promising(searched: Sequence[tuple[Space, Search]]) -> list[tuple[Space, Se
     return sorted(searched, key=pace, reverse=True)[:CONFIRMED]
 
 
-def _confirmed(graph: Graph, space: Space, found: Search) -> Choice:
+def confirmed(graph: Graph, space: Space, found: Search) -> Choice:
     """The engine that ends an image first within its share, by its real program."""
     rated = [
         (item, refine(graph, item.engine, space.dram, confirm(graph, item.engine, space.dram))) for item in finalists(found.candidates)
@@ -176,17 +186,25 @@ class Search:
 
 def search(graph: Graph, space: Space) -> Search:
     """Every engine of the space that fits; the candidates are, for each choice of lanes, taps and bus, the front of cycles over block RAMs."""
+    inside = inside_limits(space)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = list(pool.map(Job.run, jobs(graph, inside, space)))
+    found = merged(done)
+    if not found.candidates:
+        raise _no_tiling_fits(graph, inside, space)
+    return found
+
+
+def inside_limits(space: Space) -> list[tuple[Engine, ResourceCount]]:
+    """Every choice of lanes, taps and bus that fits with the smallest buffers; narrow ones only where no other does."""
     corners = [(corner, resources(corner, space.device.family)) for corner in space.corners()]
     fitting = [(corner, need) for corner, need in corners if _within(need, space.limits)]
     if not fitting:
         raise _nothing_fits(corners, space)
-    inside = [(corner, need) for corner, need in fitting if not is_narrow(corner)] or fitting
-    jobs = _jobs(graph, inside, space)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = list(pool.map(_Job.run, jobs))
-    candidates = [candidate for result in done for candidate in result.candidates]
-    if not candidates:
-        raise _no_tiling_fits(graph, inside, space)
+    return [(corner, need) for corner, need in fitting if not is_narrow(corner)] or fitting
+
+
+def merged(done: Sequence[Result]) -> Search:
     legal_points, evaluated = int(sum(result.legal for result in done)), sum(result.evaluated for result in done)
     explored = Explored(
         legal=legal_points,
@@ -194,7 +212,7 @@ def search(graph: Graph, space: Space) -> Search:
         pruned=max(0, legal_points - evaluated),
         engines=sum(result.engines for result in done),
     )
-    return Search(candidates=tuple(candidates), explored=explored)
+    return Search(candidates=tuple(candidate for result in done for candidate in result.candidates), explored=explored)
 
 
 def _within(need: ResourceCount, have: Limits) -> bool:
@@ -233,14 +251,14 @@ def _no_tiling_fits(graph: Graph, corners: Sequence[tuple[Engine, ResourceCount]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Result:
+class Result:
     candidates: tuple[Candidate, ...]
     legal: float
     evaluated: int
     engines: int
 
 
-def _jobs(graph: Graph, inside: Sequence[tuple[Engine, ResourceCount]], space: Space) -> list[_Job]:
+def jobs(graph: Graph, inside: Sequence[tuple[Engine, ResourceCount]], space: Space) -> list[Job]:
     """One for each choice of lanes and bus; engines that differ in taps share it, because most layers do not use them.
 
     An engine that cannot run every layer (a product of two tensors needs two taps) is left out. Raises what the last one lacks when none can.
@@ -262,12 +280,12 @@ def _jobs(graph: Graph, inside: Sequence[tuple[Engine, ResourceCount]], space: S
             continue
         groups.setdefault((engine.lanes_out, engine.lanes_in, engine.bus_bytes), []).append((engine, need))
     return [
-        _Job.of(group, [counts[engine.lanes_out, engine.lanes_in, engine.taps] for engine, _ in group], space) for group in groups.values()
+        Job.of(group, [counts[engine.lanes_out, engine.lanes_in, engine.taps] for engine, _ in group], space) for group in groups.values()
     ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Job:
+class Job:
     """One choice of lanes and bus, with several numbers of taps."""
 
     corners: tuple[tuple[Engine, ResourceCount], ...]
@@ -277,7 +295,7 @@ class _Job:
     space: Space
 
     @classmethod
-    def of(cls, corners: Sequence[tuple[Engine, ResourceCount]], counts: Sequence[Mapping[Work, int]], space: Space) -> _Job:
+    def of(cls, corners: Sequence[tuple[Engine, ResourceCount]], counts: Sequence[Mapping[Work, int]], space: Space) -> Job:
         from ridgeline.mapping.cost import layer_record, memory_record
 
         # Layers that do not use the taps have equal records for all of them.
@@ -300,7 +318,7 @@ class _Job:
             space=space,
         )
 
-    def run(self) -> _Result:
+    def run(self) -> Result:
         from ridgeline.explore import kernel
 
         sizes = self.space.sizes()
@@ -313,7 +331,7 @@ class _Job:
             candidates, number, points = self._fitting(corner, cells, sizes)
             found.extend(candidates)
             engines, legal_points = engines + number, legal_points + points
-        return _Result(candidates=tuple(found), legal=legal_points, evaluated=int(evaluated), engines=engines)
+        return Result(candidates=tuple(found), legal=legal_points, evaluated=int(evaluated), engines=engines)
 
     def _fitting(
         self, corner: tuple[Engine, ResourceCount], cells: Array, sizes: Sequence[Sequence[int]]

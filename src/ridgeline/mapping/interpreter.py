@@ -137,7 +137,7 @@ def _vectors(state: Machine, compute: Compute, run_: tuple[int, int, int], lanes
     b = compute.byte + kx * compute.kx_byte + chunk * state.engine.lanes_in + x * compute.x_byte + np.arange(lanes)
     base = compute.address + ky * compute.ky_address + y * compute.y_address
     inside = (r >= 0) & (r < compute.rows) & (b >= 0) & (b < compute.row_bytes)
-    index = (base + b) & (state.engine.activation_bytes - 1)
+    index = (base + b) % state.engine.activation_bytes
     codes = np.where(inside, state.activation[index], compute.fill).reshape(-1, lanes)
     return codes, (~inside | state.activation_known[index]).reshape(-1, lanes)
 
@@ -272,7 +272,7 @@ def _store(state: Machine, store: Store) -> None:
     target = (store.dram_address + r * store.dram_row + p * store.dram_pixel + v * lanes).ravel()
     _check_end(state, "output buffer", (int(source.max()) + 1) * lanes, state.engine.output_bytes)
     _check_end(state, "DRAM", int(target.max()) + lanes, state.memory.size)
-    if (target % lanes).any():
+    if lanes & (lanes - 1) == 0 and (target % lanes).any():
         state.fail(f"stores to DRAM byte {store.dram_address}, which is no multiple of {lanes}")
     if state.checked and not state.output_known[source].all():
         state.fail("stores vectors of the output buffer that were never written")

@@ -41,10 +41,10 @@ EMIT_LIMIT = 15  # of its emit_from and emit_stride
 
 
 def layout(graph: Graph, engine: Engine) -> dict[str, int]:
-    """Bytes of a pixel of each tensor in DRAM: its channels padded to the engine's vector; dense for a network's input that only ordinary
+    """Bytes of a pixel of each tensor in DRAM: its channels padded to whole vectors of the engine; dense for a network's input that only ordinary
     convolutions read.
     """
-    vector = engine.vector_bytes
+    vector = engine.pixel_step_bytes
     sizes = {name: -(-tensor.shape[0] // vector) * vector for name, tensor in graph.tensors.items()}
     for port in graph.inputs:
         readers = graph.consumers(port.tensor)

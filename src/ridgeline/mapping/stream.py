@@ -170,8 +170,9 @@ class _Side:
 def write(engine: Engine, steps: list[Step], tiles: list[Tile], store_steps: list[int]) -> tuple[list[Instruction], list[int]]:
     """The instructions, END included, and the number of instructions after each step. Tiles in the order of need, buffer by buffer."""
     stream = Stream(engine=engine, steps=steps, store_steps=store_steps)
+    words = engine.weight_words * (engine.weight_word_bytes // engine.bus_bytes)
     sides = {
-        Target.WEIGHT: _side(tiles, Target.WEIGHT, engine.weight_bytes // engine.bus_bytes, "weight"),
+        Target.WEIGHT: _side(tiles, Target.WEIGHT, words, "weight"),
         Target.ACTIVATION: _side(tiles, Target.ACTIVATION, engine.activation_bytes // engine.bus_bytes, "activation"),
     }
     output = Space(capacity=engine.output_bytes // engine.lanes_out)

@@ -23,7 +23,11 @@ _LINT = {
 
 
 def emit(engine: Engine, copies: int = 1) -> dict[str, str]:
-    """{path: Verilog}; the top module is `ridgeline_engine`, or `ridgeline_engines` where there are several. Always the same bytes."""
+    """{path: Verilog}; the top module is `ridgeline_engine`, or `ridgeline_engines` where there are several. Always the same bytes.
+
+    Raises InputError for an engine whose sizes are not powers of two.
+    """
+    engine.require_powers_of_two()
     from ridgeline.backends.rtl import copies as several
     from ridgeline.backends.rtl import memory, multiplier
     from ridgeline.backends.rtl.board import read_ports

@@ -18,7 +18,7 @@ BURST_BYTES = 4096  # no AXI burst crosses such a boundary
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """All sizes are powers of two."""
+    """Sizes count bytes, which are elements of any format for the C++; the Verilog asks for powers of two: `require_powers_of_two`."""
 
     lanes_out: int  # output channels at a time
     lanes_in: int  # products summed for each of them in a cycle
@@ -32,10 +32,19 @@ class Engine:
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
             value = getattr(self, name)
-            if not low <= value <= high or value & (value - 1):
-                raise InputError(f"engine: {name} is {value}; it must be a power of two in {low}..{high}")
+            if not 1 <= value <= high:
+                raise InputError(f"engine: {name} is {value}; it must be in 1..{high}, and for Verilog a power of two in {low}..{high}")
+        if self.bus_bytes & (self.bus_bytes - 1):
+            raise InputError(f"engine: bus_bytes is {self.bus_bytes}; it must be a power of two in 1..128, and for Verilog in 4..128")
         if not 1 <= self.taps <= self.lanes_in:
             raise InputError(f"engine: taps is {self.taps}; it must be in 1..lanes_in ({self.lanes_in})")
+
+    def require_powers_of_two(self) -> None:
+        """Raises InputError for an engine that the Verilog cannot be."""
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if value < low or value & (value - 1):
+                raise InputError(f"engine: {name} is {value}; it must be a power of two in {low}..{high}")
 
     @property
     def macs(self) -> int:
@@ -44,13 +53,18 @@ class Engine:
 
     @property
     def vector_bytes(self) -> int:
-        """Bytes that one read of the activation buffer gives, from any byte on. Channels are padded to a multiple of it in DRAM."""
+        """Bytes that one read of the activation buffer gives, from any byte on."""
         return max(self.lanes_in, self.lanes_out)
 
     @property
+    def pixel_step_bytes(self) -> int:
+        """Channels are padded to a multiple of it in DRAM: whole vectors of lanes_out, at least one read's."""
+        return -(-self.vector_bytes // self.lanes_out) * self.lanes_out
+
+    @property
     def weight_word_bytes(self) -> int:
-        """Bytes that one read of the weight buffer gives."""
-        return max(self.bus_bytes, self.vector_bytes)
+        """Bytes that one read of the weight buffer gives: whole words of the bus."""
+        return -(-self.vector_bytes // self.bus_bytes) * self.bus_bytes
 
     @property
     def block_words(self) -> int:

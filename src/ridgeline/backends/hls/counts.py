@@ -1,0 +1,97 @@
+"""What the kernel does for a program, counted from the program alone: iterations of its pipelined loops and accesses of its memories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from ridgeline.backends.hls.stage import RECORD_ELEMENTS
+from ridgeline.hardware.engine.engine import TABLE_BYTES, Engine
+from ridgeline.mapping.program import INSTRUCTION_BYTES, Compute, Instruction, Load, Mode, Store, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Adds. `iterations` are of the loops with an initiation interval of 1: their cycles, but for pipelines' depth and the memory's latency. The
+    rest counts elements (sums, of the accumulators); reads of the activation buffer leave padding out and are not counted here.
+    """
+
+    iterations: int = 0
+    memory_reads: int = 0
+    memory_writes: int = 0
+    activation_writes: int = 0
+    weight_reads: int = 0
+    weight_writes: int = 0
+    accumulator_reads: int = 0
+    accumulator_writes: int = 0
+    output_reads: int = 0
+    output_writes: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(**{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)})
+
+
+def counts(instructions: Sequence[Instruction], engine: Engine) -> Counts:
+    return sum((_one(item, engine) for item in instructions), Counts())
+
+
+def _one(item: Instruction, engine: Engine) -> Counts:
+    fetched = Counts(iterations=INSTRUCTION_BYTES // 8)
+    match item:
+        case Load():
+            return fetched + _load(item, engine)
+        case Compute():
+            return fetched + _compute(item, engine)
+        case Store():
+            elements = item.rows * item.pixels * item.vectors * engine.lanes_out
+            return fetched + Counts(iterations=elements // engine.lanes_out, output_reads=elements, memory_writes=elements)
+        case _:
+            return fetched
+
+
+def _load(load: Load, engine: Engine) -> Counts:
+    if load.target is Target.TABLE:
+        return Counts(iterations=TABLE_BYTES, memory_reads=TABLE_BYTES)
+    beats = load.rows * load.beats
+    elements = beats * engine.bus_bytes
+    found = Counts(iterations=beats, memory_reads=elements)
+    return found + (Counts(weight_writes=elements) if load.target is Target.WEIGHT else Counts(activation_writes=elements))
+
+
+def _compute(compute: Compute, engine: Engine) -> Counts:
+    runs = compute.ky_count * compute.kx_count * compute.chunk_count
+    reads = compute.y_count * compute.x_count
+    emitted = reads if compute.mode is Mode.MATRIX else compute.y_count * _emitted(compute)
+    found = Counts(iterations=runs * reads) + _block(compute, engine) * (1 if compute.hold else runs)
+    added = 0 if compute.hold else runs - compute.first
+    found += Counts(accumulator_writes=runs * emitted * engine.lanes_out, accumulator_reads=added * emitted * engine.lanes_out)
+    if not compute.last:
+        return found
+    pixels = compute.output_rows * compute.output_columns
+    vectors = pixels * engine.lanes_out
+    drained = Counts(iterations=engine.lanes_out + pixels, accumulator_reads=vectors, output_writes=vectors)
+    return found + drained + Counts(weight_reads=RECORD_ELEMENTS * engine.lanes_out)
+
+
+def _emitted(compute: Compute) -> int:
+    """Values of one row."""
+    return max(0, -(-(compute.x_count - compute.emit_from) // max(1, compute.emit_stride)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Blocks:
+    iterations: int
+    reads: int
+
+    def __mul__(self, times: int) -> Counts:
+        return Counts(iterations=self.iterations * times, weight_reads=self.reads * times)
+
+
+def _block(compute: Compute, engine: Engine) -> _Blocks:
+    """Reading one run's weights."""
+    if compute.mode is Mode.MATRIX:
+        rows = engine.weight_word_bytes // engine.lanes_in
+        return _Blocks(iterations=-(-engine.lanes_out // rows), reads=engine.macs)
+    if compute.mode is Mode.DEPTHWISE:
+        return _Blocks(iterations=engine.taps, reads=engine.taps * engine.lanes_out)
+    return _Blocks(iterations=0, reads=0)

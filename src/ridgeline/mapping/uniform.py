@@ -110,6 +110,15 @@ class UniformCost:
             memory_s=self.memory_s + other.memory_s,
         )
 
+    def __mul__(self, times: int) -> UniformCost:
+        return UniformCost(
+            macs=self.macs * times,
+            cycles=self.cycles * times,
+            fill_cycles=self.fill_cycles * times,
+            bytes={name: count * times for name, count in self.bytes.items()},
+            memory_s=self.memory_s * times,
+        )
+
     @property
     def total_bytes(self) -> float:
         return sum(self.bytes.values())

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from ridgeline.errors import UnsupportedError
 from ridgeline.formats import Format
-from ridgeline.hardware.engine.resources import block_rams_18kb
+from ridgeline.hardware.engine.resources import BLOCK_RAM_SHAPES, block_rams_18kb
 
 LUT_RAM_BITS = 1024  # a bank of at most so many bits is made of LUTs, as Vivado does by default
 HALVES = 2  # of each buffer: one is filled or emptied while the array works on the other
@@ -80,3 +80,8 @@ class UniformEngine:
 def bank_bram_18kb(bits: int, depth: int) -> int:
     """18 Kb block RAMs of one bank of `depth` words of `bits`."""
     return 0 if bits * depth <= LUT_RAM_BITS else block_rams_18kb(bits, depth)
+
+
+def bank_depth(bits: int, bram_18kb: int) -> int:
+    """The deepest bank that so many block RAMs hold: the inverse of `bank_bram_18kb`."""
+    return max(LUT_RAM_BITS // bits, *(words * (bram_18kb // -(-bits // width)) for width, words in BLOCK_RAM_SHAPES))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ridgeline.errors import InputError
-from ridgeline.system.pipeline import BUFFERS, Run, Stage, enough_images, run, slowest
+from ridgeline.system.pipeline import BUFFERS, MOST_IMAGES, Run, Stage, enough_images, latency, period, run, slowest
 
 # Whole seconds: sums are exact.
 STAGES = st.lists(
@@ -26,6 +26,7 @@ def most(stages: list[Stage]) -> float:
 def test_the_steady_state_is_that_of_the_slowest(stages: list[Stage]) -> None:
     found = run(stages, 40 * enough_images(stages))
     assert found.period_s == pytest.approx(most(stages), rel=1e-12)
+    assert period(stages) == most(stages)
     board, link = slowest(stages)
     assert (stages[board].link_s if link else stages[board].time_s / stages[board].engines) == most(stages)
 
@@ -45,7 +46,7 @@ def test_jobs(stages: list[Stage], images: int) -> None:
             working = [job for job in found.jobs if (job.board, job.engine) == (board, engine)]
             assert all(job.stop_s - job.start_s == (stage.link_s if engine is None else stage.time_s) for job in working)
             assert all(first.stop_s <= second.start_s for first, second in pairwise(working))
-    assert found.fill_s == sum(stage.time_s for stage in stages) + sum(stage.link_s for stage in stages[:-1])
+    assert latency(stages) == found.fill_s == sum(stage.time_s for stage in stages) + sum(stage.link_s for stage in stages[:-1])
 
 
 @given(STAGES, st.integers(1, 30))
@@ -133,6 +134,15 @@ def test_refusals() -> None:
         run([], 3)
     with pytest.raises(InputError, match="a board has 0 engines"):
         Stage(time_s=1, engines=0)
+
+
+def test_a_batch_that_shows_the_steady_state() -> None:
+    stages = [Stage(time_s=13.0, engines=13, link_s=0.5), Stage(time_s=9.0, engines=11, link_s=0.25), Stage(time_s=0.75)]
+    images = enough_images(stages)
+    assert images == 2 * (23 + 1 + 13)
+    assert run(stages, images).period_s == pytest.approx(1.0)
+    assert enough_images([Stage(time_s=1e9), Stage(time_s=1.0)]) == 6
+    assert enough_images([Stage(time_s=float(number), engines=number) for number in (11, 13, 14, 15, 16)]) == MOST_IMAGES
 
 
 def test_longer_batches_only_add_images() -> None:

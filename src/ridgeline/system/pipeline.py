@@ -19,6 +19,7 @@ from math import lcm
 from ridgeline.errors import InputError
 
 BUFFERS = 2  # an engine, on either side
+MOST_IMAGES = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +75,32 @@ def slowest(stages: Sequence[Stage]) -> tuple[int, bool]:
     return -index, not board
 
 
+def period(stages: Sequence[Stage]) -> float:
+    """Seconds between two images in the steady state."""
+    board, link = slowest(stages)
+    return stages[board].link_s if link else stages[board].period_s
+
+
+def latency(stages: Sequence[Stage]) -> float:
+    """Seconds of an image alone."""
+    return sum(stage.time_s for stage in stages) + sum(stage.link_s for stage in stages[:-1])
+
+
 def enough_images(stages: Sequence[Stage]) -> int:
     """A batch that fills the line and then shows its steady state for as long again."""
-    period = max([stage.period_s for stage in stages] + [stage.link_s for stage in stages[:-1]])
-    latency = sum(stage.time_s for stage in stages) + sum(stage.link_s for stage in stages[:-1])
-    inside = 1 if period == 0 else int(latency / period) + 1
-    return 2 * (inside + lcm(*(stage.engines for stage in stages)))
+    longest = period(stages)
+    inside = 1 if longest == 0 else int(latency(stages) / longest) + 1
+    return min(2 * (inside + _round(stages)), MOST_IMAGES)
+
+
+def _round(stages: Sequence[Stage]) -> int:
+    """Images after which the steady state repeats itself: the slowest boards end one on each engine."""
+    longest = period(stages)
+    return lcm(*(stage.engines for stage in stages if stage.period_s >= longest * (1 - 1e-12)), 1)
 
 
 def run(stages: Sequence[Stage], images: int) -> Run:
-    """Every job of `images` images. The steady state's period is the mean over the batch's last round of all engines."""
+    """Every job of `images` images. The steady state's period is the mean over the batch's last rounds of the slowest board's engines."""
     if not stages or images < 1:
         raise InputError(f"a batch of {images} images on {len(stages)} boards; at least one of each is needed")
     line = [_Board(stage) for stage in stages]
@@ -104,7 +121,7 @@ def run(stages: Sequence[Stage], images: int) -> Run:
             jobs.append(Job(board=number, engine=None, image=image, start_s=leaving, stop_s=arrived))
             board.sent.append(arrived)
     ends = tuple(line[-1].sent)
-    return Run(jobs=tuple(jobs), ends_s=ends, fill_s=ends[0], period_s=_period(ends, lcm(*(stage.engines for stage in stages))))
+    return Run(jobs=tuple(jobs), ends_s=ends, fill_s=ends[0], period_s=_mean_period(ends, _round(stages)))
 
 
 @dataclass(slots=True, eq=False)
@@ -134,10 +151,10 @@ def _before(times: Sequence[float], image: int, places: int) -> float:
     return times[image - places] if image >= places else 0.0
 
 
-def _period(ends: Sequence[float], engines: int) -> float:
+def _mean_period(ends: Sequence[float], together: int) -> float:
     """Over the last whole number of rounds in the second half, or all there is: boards of several engines end their images in groups."""
     if len(ends) < 2:
         return ends[0]
-    count = max(1, (len(ends) // 2) // engines) * engines
+    count = max(1, (len(ends) // 2) // together) * together
     count = min(count, len(ends) - 1)
     return (ends[-1] - ends[-1 - count]) / count

@@ -102,19 +102,27 @@ def build(network: str, out: Path | None, as_json: bool, **given: Any) -> None:
 
 @ridgeline.command()
 @click.argument("network")
-@click.option("--device", required=True, help="A name that `ridgeline show devices` lists, or a TOML file.")
+@click.option("--device", required=True, help="As `ridgeline show devices` lists, or a TOML file; boards in a line as vc709:4,zcu102:2.")
+@click.option("--count", type=int, help="So many such boards in a line.")
+@click.option("--link-gb-per-s", type=float, help="Speed of the link between two boards.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the designs of boards in a line, their description and timeline.")
+@click.option("--data", type=click.Path(path_type=Path), help="With --out: images to calibrate on, as for `build`.")
 @_each(DESIGN)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
-def explore(network: str, as_json: bool, **given: Any) -> None:
-    """Show the engines that suit NETWORK best on a device: the chosen one and the Pareto set. Builds nothing."""
+def explore(network: str, out: Path | None, as_json: bool, **given: Any) -> None:
+    """Show the engines that suit NETWORK best on a device: the chosen one and the Pareto set. Builds nothing.
+
+    On boards in a line: where to cut NETWORK, and each board's engine.
+    """
     from ridgeline.flows.explore import explore as run
 
     messages = Messages()
     try:
-        found = run(_options(network, Path(), given), messages)
+        found = run(_options(network, Path(), given), messages, out=out)
     finally:
         messages.clear()
-    _print(found.summary, tables.explored(found.summary), as_json=as_json)
+    text = tables.lined(found.summary, out) if "boards" in found.summary else tables.explored(found.summary)
+    _print(found.summary, text, as_json=as_json)
 
 
 @ridgeline.command()

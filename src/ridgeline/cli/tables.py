@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 FRONT_ROWS = 20
@@ -79,6 +80,38 @@ def explored(summary: Mapping[str, Any]) -> str:
     head = ["cycles", "bytes a cycle", *(name.replace("_", " ").removesuffix(" bytes") for name in names)]
     title = f"{len(rows)} of the {len(front)} designs that no other one beats in cycles, multipliers and block RAMs together (--json: all)"
     return f"{chosen}\n\n{title}\n{table(head, rows)}"
+
+
+def lined(summary: Mapping[str, Any], out: Path | None) -> str:
+    """The result of `explore` on boards in a line."""
+    batch, seen = summary["pipeline"], summary["explored"]
+    lines = {
+        "network": f"{summary['network']} on {len(summary['boards'])} boards in a line, cut for {summary['objective']}",
+        "throughput": f"{summary['throughput_images_per_s']:,.4g} images a second, {summary['gops']:,.4g} GOPS",
+        "slowest": summary["bottleneck"],
+        "latency": f"{1e3 * summary['latency_s']:,.4g} ms an image",
+        "batch": f"{batch['images']:,} images in {1e3 * batch['time_s']:,.4g} ms; the first after {1e3 * batch['fill_s']:,.4g} ms",
+        "explored": f"{seen['searched']:,} of {seen['parts']:,} parts searched, the others pruned with proof, in {seen['time_s']:.2f} s",
+        "report": "" if out is None else f"{out}/report.html",
+    }
+    head = ["board", "device", "layers", "engines", "lanes", "cycles", "ms", "dsp", "bram", "link bytes", "link ms"]
+    rows = [
+        (
+            number,
+            board["device"],
+            " to ".join(dict.fromkeys(board["layers"])),
+            board["copies"],
+            f"{board['engine']['lanes_out']} x {board['engine']['lanes_in']}",
+            board["cycles"],
+            1e3 * board["time_s"],
+            board["resources"]["predicted"]["dsp"],
+            board["resources"]["predicted"]["bram"],
+            board["link_bytes"],
+            None if board["link_time_s"] is None else 1e3 * board["link_time_s"],
+        )
+        for number, board in enumerate(summary["boards"], start=1)
+    ]
+    return f"{pairs({name: text for name, text in lines.items() if text})}\n\n{table(head, rows)}"
 
 
 def verified(summary: Mapping[str, Any]) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ridgeline.errors import InputError
 from ridgeline.flows import floats, source
+from ridgeline.flows.boards import is_line
 from ridgeline.flows.choose import choose, explored, read_target, resources
 from ridgeline.flows.data import noise
+from ridgeline.flows.line import Lined, explore_boards
 from ridgeline.flows.options import Options
 from ridgeline.flows.progress import Progress, Silent
 from ridgeline.flows.summary import images_per_s
@@ -23,10 +27,16 @@ class Explored:
     summary: Mapping[str, Any]
 
 
-def explore(options: Options, progress: Progress | None = None) -> Explored:
-    """Only the shapes of the network matter here, so it is quantised on noise. Raises RidgelineError."""
+def explore(options: Options, progress: Progress | None = None, *, out: Path | None = None) -> Explored | Lined:
+    """Only the shapes of the network matter here, so it is quantised on noise. `out` receives the designs of boards in a line. Raises
+    RidgelineError."""
     from ridgeline.algorithm.passes.quantise import quantise
 
+    if is_line(options):
+        return explore_boards(options, progress, out=out)
+    if out is not None or options.data is not None:
+        name = "--data" if out is None else "--out"
+        raise InputError(f"{name} is for boards in a line; `ridgeline build` makes the design of one board")
     progress = progress or Silent()
     device = read_target(options)
     progress.step("reading the network")

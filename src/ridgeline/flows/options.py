@@ -31,6 +31,8 @@ class Options:
     stalls: float = 0.0
     synth: bool = False
     wave: bool = False
+    count: int | None = None  # of boards in a line
+    link_gb_per_s: float | None = None  # between two of them
 
 
 def lanes(text: str) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import click
 from ridgeline import __version__
 from ridgeline.cli import tables
 from ridgeline.cli.messages import Messages
+from ridgeline.cli.papers import reproduce
 from ridgeline.errors import CheckFailedError
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ MOST_BATCH = 2**31 - 1
 @click.version_option(__version__, prog_name="ridgeline")
 def ridgeline() -> None:
     """From a trained network to a verified accelerator."""
+
+
+ridgeline.add_command(reproduce)
 
 
 def _each(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
@@ -80,6 +84,12 @@ def _options(network: str, out: Path, given: dict[str, Any]) -> Options:
 @click.option("--device", required=True, help="A name that `ridgeline show devices` lists, or a TOML file.")
 @click.option("--out", type=click.Path(path_type=Path), help="Output folder: absent, empty, or made by Ridgeline.  [default: build/NETWORK]")
 @click.option("--images", type=click.IntRange(min=1), help="How many images to simulate.  [default: as many as take seconds]")
+@click.option(
+    "--backend", type=click.Choice(["rtl", "hls", "both"]), default="rtl", show_default=True, help="Verilog, C++ for Vitis HLS, or both."
+)
+@click.option(
+    "--format", type=click.Choice(["int8", "float32", "fixed16"]), default="int8", show_default=True, help="Of all values; int8 for rtl."
+)
 @_each(DESIGN)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of noise, random stalls, and place and route.")
 @click.option("--stalls", type=click.FloatRange(0, 0.9), default=0.0, help="Share of cycles in which each channel of the memory rests at random.")
@@ -133,7 +143,7 @@ def explore(network: str, out: Path | None, as_json: bool, **given: Any) -> None
 @click.option("--wave", type=click.Path(path_type=Path), help="Write a waveform (VCD) of the first image to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
 def verify(folder: Path, images: int | None, stalls: float, seed: int, wave: Path | None, as_json: bool) -> None:
-    """Simulate whatever Verilog and program lie in FOLDER, and compare every value with its golden.onnx."""
+    """Simulate whatever Verilog, C++ and program lie in FOLDER, and compare every value with its golden.onnx."""
     from ridgeline.flows.check import Settings
     from ridgeline.flows.verify import verify as run
     from ridgeline.tools.simulator import Stalls

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from ridgeline.papers import Reproduction
 
 FRONT_ROWS = 20
 
@@ -47,11 +50,10 @@ def built(summary: Mapping[str, Any], out: str) -> str:
         "network": f"{summary['network']} on {summary['device']} at {summary['clock_mhz']:g} MHz",
         "engine": _copies(summary)
         + f"{engine['lanes_out']} x {engine['lanes_in']} lanes, {engine['taps']} depthwise taps, {engine['bus_bytes']}-byte bus",
-        "bit-exact": f"{_yes(summary['bit_exact'])}: {summary['values_compared']:,} values of {summary['images']:,} images against onnxruntime",
+        **_agreement(summary),
         "quality": ", ".join(f"{name} {'exact' if value is None else f'{value:.1f} dB'}" for name, value in summary["sqnr_db"].items()),
         "accuracy": ", ".join(f"{name} {100 * value:.2f} %" for name, value in accuracy.items() if value is not None),
-        "cycles": f"{cycles['predicted']:,} predicted, {_text(cycles['simulated'])} simulated"
-        + ("" if cycles["error"] is None else f" ({100 * cycles['error']:+.2f} %)"),
+        "cycles": _cycles(cycles),
         "array": f"{100 * summary['utilization']:.1f} % of its multiply-accumulates used",
         "throughput": _throughput(summary),
         "resources": ", ".join(f"{name} {value:,}" for name, value in counted.items() if value is not None)
@@ -116,10 +118,53 @@ def lined(summary: Mapping[str, Any], out: Path | None) -> str:
 
 def verified(summary: Mapping[str, Any]) -> str:
     cycles = summary["cycles"]
-    return pairs({
-        "bit-exact": f"{_yes(summary['bit_exact'])}: {summary['values_compared']:,} values of {summary['images']:,} images against onnxruntime",
-        "cycles": f"{cycles['predicted']:,} predicted, {cycles['simulated']:,} simulated ({100 * cycles['error']:+.2f} %)",
-    })
+    return pairs({**_agreement(summary), "cycles": _cycles(cycles)})
+
+
+def _agreement(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Whether the simulated values are golden.onnx's."""
+    compared = f"{summary['values_compared']:,} values of {summary['images']:,} images against onnxruntime"
+    names = [f"{name} ({found['simulator']})" for name, found in summary["simulated"].items()]
+    shown = "" if list(summary["simulated"]) == ["rtl"] else f", {' and '.join(names)}"
+    if summary["format"] != "float32":
+        return {"bit-exact": f"{_yes(summary['bit_exact'])}: {compared}{shown}"}
+    worst = max((found["largest_error"] or 0.0 for found in summary["simulated"].values()), default=0.0)
+    return {
+        "accurate": f"{_yes(summary['within_tolerance'])}: {compared}{shown}; largest difference {worst:.1e} of a layer's largest value"
+    }
+
+
+def _cycles(cycles: Mapping[str, Any]) -> str:
+    if cycles["simulated"] is None:
+        return f"{cycles['predicted']:,} predicted, none simulated"
+    return f"{cycles['predicted']:,} predicted, {cycles['simulated']:,} simulated ({100 * cycles['error']:+.2f} %)"
+
+
+def reproduced(found: Sequence[Reproduction]) -> str:
+    """The papers' tables beside ours; each note once, below its table."""
+    return "\n\n".join(_reproduced(item) for item in found)
+
+
+def _reproduced(found: Reproduction) -> str:
+    notes = list(dict.fromkeys(row.note for row in found.rows if row.note))
+    judged = any(row.published is not None for row in found.rows)
+    head = ["quantity", "unit", "published", "ours", "error", "tolerance", "holds", ""] if judged else ["quantity", "unit", "ours"]
+    rows = [
+        (row.quantity, row.unit, row.published, row.ours, _percent(row.error), _percent(row.tolerance), row.holds, _mark(notes, row.note))
+        if judged
+        else (row.quantity, row.unit, row.ours)
+        for row in found.rows
+    ]
+    below = [f"[{number}] {note}" for number, note in enumerate(notes, start=1)] if judged else []
+    return "\n".join([found.title, found.citation, "", table(head, rows), *below])
+
+
+def _mark(notes: Sequence[str], note: str) -> str:
+    return f"[{notes.index(note) + 1}]" if note else ""
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"
 
 
 def _copies(summary: Mapping[str, Any]) -> str:

@@ -142,6 +142,13 @@ def search(study: Study) -> UniformChoice:
     return UniformChoice(chosen=chosen, alone=alone, rated=rated, points=points, time_s=time.perf_counter() - started)
 
 
+def design_of(study: Study, tm: int, tn: int) -> UniformDesign:
+    """The best tiles and orders on an engine of these lanes. Raises DoesNotFitError."""
+    pairs = np.array([[tm, tn]], np.int64)
+    found, _ = _evaluated(study, pairs)
+    return _together(study, pairs, found)[0]
+
+
 def cuts(extent: int) -> list[int]:
     """The smallest sizes that need 1, 2, 3, ... rounds to cover `extent`, each once, rising."""
     return sorted({-(-extent // rounds) for rounds in range(1, extent + 1)})

@@ -25,6 +25,7 @@ from ridgeline.formats import Format
 
 LOOPS = ("m", "c", "y", "x")  # over tiles
 ORDERS: tuple[tuple[str, ...], ...] = tuple(permutations(LOOPS))  # outermost first
+MOST_PORTS = 64  # of a memory
 FILL_CYCLES = 20  # of the array's pipeline, once a tile: inferred from FPGA'15's published cycle counts
 ARRAYS: Mapping[str, str] = {"input": "cyx", "weight": "mc", "output": "myx"}  # the tile loops that each depends on
 
@@ -61,8 +62,9 @@ class Memory:
     def __post_init__(self) -> None:
         if not 0 < self.gb_per_s < float("inf"):
             raise InputError(f"a memory of {self.gb_per_s:g} GB/s; give a bandwidth above 0")
-        if self.ports == 1 or self.ports < 0 or (self.ports and not self.port_gb_per_s > 0):
-            raise InputError(f"{self.ports} ports of {self.port_gb_per_s:g} GB/s; give at least two, one for weights and one for maps")
+        if self.ports not in (0, *range(2, MOST_PORTS + 1)) or (self.ports and not self.port_gb_per_s > 0):
+            given = f"{self.ports} ports of {self.port_gb_per_s:g} GB/s"
+            raise InputError(f"{given}; give none, or 2 to {MOST_PORTS}, of which some carry the weights and the others the maps")
 
     def effective_gb_per_s(self, burst_bytes: float) -> float:
         """What bursts of this length attain."""

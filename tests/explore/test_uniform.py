@@ -118,7 +118,7 @@ def test_what_a_device_cannot_hold() -> None:
     layers = (Layer(name="conv1", nest=conv(m=4, c=3, size=8, kernel=3)),)
     memory = Memory(gb_per_s=1)
     few = Budget(dsp_kind="DSP48E1", dsp=4, bram_18kb=100, clock_mhz=100, memory=memory)
-    with pytest.raises(DoesNotFitError, match="one multiply-accumulate in float32 needs 5 DSP48E1, but there are 4"):
+    with pytest.raises(DoesNotFitError, match="1 multiply-accumulate in float32 need 5 DSP48E1, but there are 4"):
         search(Study(layers=layers, format=FORMATS["float32"], budget=few))
     lattice = Budget(dsp_kind="MULT18X18D", dsp=156, bram_18kb=100, clock_mhz=100, memory=memory)
     with pytest.raises(UnsupportedError, match="'float32' has no multiply-accumulate made of MULT18X18D blocks; such a device holds fixed16, int8"):

@@ -115,6 +115,15 @@ def build(network: str, out: Path | None, as_json: bool, **given: Any) -> None:
 @click.option("--device", required=True, help="As `ridgeline show devices` lists, or a TOML file; boards in a line as vc709:4,zcu102:2.")
 @click.option("--count", type=int, help="So many such boards in a line.")
 @click.option("--link-gb-per-s", type=float, help="Speed of the link between two boards.")
+@click.option(
+    "--engine", type=click.Choice(["programmable", "uniform"]), default="programmable", show_default=True,
+    help="The one that `build` makes, or that of FPGA'15 and Caffeine.",
+)
+@click.option("--format", type=click.Choice(["int8", "fixed16", "float32"]), default="int8", show_default=True, help="Of a uniform engine.")
+@click.option(
+    "--reduction", type=click.Choice(["channels", "row", "window"]), default="channels", show_default=True,
+    help="What a uniform engine spreads over its Tn lanes: input channels, kernel rows of them, or whole windows.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the designs of boards in a line, their description and timeline.")
 @click.option("--data", type=click.Path(path_type=Path), help="With --out: images to calibrate on, as for `build`.")
 @_each(DESIGN)
@@ -131,7 +140,10 @@ def explore(network: str, out: Path | None, as_json: bool, **given: Any) -> None
         found = run(_options(network, Path(), given), messages, out=out)
     finally:
         messages.clear()
-    text = tables.lined(found.summary, out) if "boards" in found.summary else tables.explored(found.summary)
+    if "boards" in found.summary:
+        text = tables.lined(found.summary, out)
+    else:
+        text = tables.uniform(found.summary) if found.summary["engine"] == "uniform" else tables.explored(found.summary)
     _print(found.summary, text, as_json=as_json)
 
 

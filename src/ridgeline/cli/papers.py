@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,7 +43,7 @@ class Papers(click.Group):
         ]
         return click.Command(
             cmd_name,
-            callback=lambda as_json, **given: _one(cmd_name, given, as_json=as_json),
+            callback=partial(_one, cmd_name),
             params=[*options, _json_option()],
             help=f"{reproduce.title(cmd_name)}. With other parameters than the paper's, ours alone.",
             short_help=reproduce.title(cmd_name),
@@ -63,10 +64,10 @@ def reproduce(context: click.Context, as_json: bool) -> None:
     click.echo(json.dumps(values, indent=2) if as_json else tables.pairs(listed))
 
 
-def _one(name: str, given: dict[str, Any], *, as_json: bool) -> None:
+def _one(paper: str, *, as_json: bool, **given: Any) -> None:
     from ridgeline.flows.reproduce import run
 
-    _print(run(name, given), as_json=as_json)
+    _print(run(paper, given), as_json=as_json)
 
 
 def _all(as_json: bool) -> None:

@@ -140,6 +140,30 @@ def _cycles(cycles: Mapping[str, Any]) -> str:
     return f"{cycles['predicted']:,} predicted, {cycles['simulated']:,} simulated ({100 * cycles['error']:+.2f} %)"
 
 
+def uniform(summary: Mapping[str, Any]) -> str:
+    """The result of `explore --engine uniform`: the choice, its layers, and the Pareto set."""
+    chosen, seen, front = summary["chosen"], summary["explored"], summary["pareto"]
+    head = pairs({
+        "network": f"{summary['network']} on {summary['device']} at {summary['clock_mhz']:g} MHz, {summary['format']}, batch {summary['batch']}",
+        "engine": f"<Tm, Tn> = <{chosen['tm']}, {chosen['tn']}>, tiles of at most {chosen['tr']} x {chosen['tc']}, over {summary['reduction']}",
+        "cycles": f"{chosen['cycles']:,} of the array, {1e3 * chosen['time_s']:,.4g} ms in all",
+        "throughput": f"{chosen['gops']:,.4g} GOPS",
+        "bandwidth": f"{chosen['bandwidth_gb_per_s']:,.4g} GB/s at most to keep the array busy",
+        "resources": f"dsp {chosen['dsp']:,}, bram {chosen['bram']:,} (predicted)",
+        "explored": f"{seen['points']:,} points in {seen['seconds']:.2f} s",
+    })
+    names = ("name", "tm", "tn", "tr", "tc", "order", "cycles", "gops", "bandwidth_gb_per_s", "bound")
+    layers = [(*(row[name] for name in names), row["alone"]["tm"], row["alone"]["tn"], row["alone"]["cycles"]) for row in summary["per_layer"]]
+    titles = ["layer", "tm", "tn", "tr", "tc", "loops", "cycles", "GOPS", "GB/s", "bound", "alone: tm", "tn", "cycles"]
+    points = front[:: max(1, -(-len(front) // FRONT_ROWS))]
+    return "\n\n".join([
+        head,
+        table(titles, layers),
+        f"{len(points)} of the {len(front)} engines that no other one beats in time, multipliers and bytes moved together (--json: all)\n"
+        + table(["tm", "tn", "cycles", "GOPS", "GB/s", "dsp", "bram"], [tuple(point.values()) for point in points]),
+    ])
+
+
 def reproduced(found: Sequence[Reproduction]) -> str:
     """The papers' tables beside ours; each note once, below its table."""
     return "\n\n".join(_reproduced(item) for item in found)

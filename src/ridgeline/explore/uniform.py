@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from ridgeline.algorithm.graph import Graph
 from ridgeline.algorithm.nest import Nest
-from ridgeline.errors import DoesNotFitError
+from ridgeline.errors import DoesNotFitError, UnsupportedError
 from ridgeline.formats import Format
+from ridgeline.hardware.device import Device
 from ridgeline.hardware.engine.uniform import ACCUMULATOR_BITS, HALVES, UniformEngine, bank_bram_18kb, bank_depth, mac_dsp, most_macs
-from ridgeline.mapping.uniform import ORDERS, Memory, Model, Tile, UniformCost, cost, steps, tile_of
+from ridgeline.mapping.uniform import ORDERS, Memory, Model, Tile, UniformCost, cost, fully_connected, require_uniform, steps, tile_of
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 SAME = 1 + 1e-9  # times that differ by less are equal
@@ -123,7 +126,36 @@ class Study:
     format: Format
     budget: Budget
     model: Model = field(default_factory=Model)
+    pins: Mapping[str, int] = field(default_factory=dict[str, int])  # tm, tn
     every: bool = False  # evaluate every size and order, those too that are proven to be no better than another
+
+
+def memory_of(device: Device) -> Memory:
+    """The board's DRAM, with its bandwidth by bursts where that was measured."""
+    bursts = tuple((burst.bytes, burst.bytes_per_s / 1e9) for burst in device.dram.bursts)
+    return Memory(gb_per_s=device.dram.bytes_per_s / 1e9, bursts=bursts)
+
+
+def layers_of(graph: Graph, *, batch: int, weight_major: bool) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
+    """The convolutions and fully connected layers of a network, the latter for all of the batch at once, and the nodes beside them, which multiply
+    nothing. Raises UnsupportedError for another kind of layer that multiplies."""
+    layers: list[Layer] = []
+    others: list[str] = []
+    for node in graph.nodes:
+        nest = node.operator.nest(node, *graph.input_shapes(node))
+        if not nest.multiplies:
+            others.append(node.name)
+            continue
+        require_uniform(nest, node.source or f"node '{node.name}'")
+        axes = nest.axes
+        if axes["y"] * axes["x"] == 1 and "g" not in axes:
+            inputs = axes["c"] * axes["r"] * axes["q"]
+            layers.append(Layer(name=node.name, nest=fully_connected(inputs, axes["m"], batch=batch, weight_major=weight_major)))
+        else:
+            layers.append(Layer(name=node.name, nest=nest, times=batch))
+    if not layers:
+        raise UnsupportedError(f"network '{graph.name}' has no convolution and no fully connected layer, which is what the uniform engine runs")
+    return tuple(layers), tuple(others)
 
 
 def search(study: Study) -> UniformChoice:
@@ -132,9 +164,11 @@ def search(study: Study) -> UniformChoice:
     started = time.perf_counter()
     pairs = _pairs(study)
     if not len(pairs):
-        need = mac_dsp(study.format, study.budget.dsp_kind)
+        macs = prod(study.pins.values()) if study.pins else 1
+        need = float(macs * mac_dsp(study.format, study.budget.dsp_kind))
         raise DoesNotFitError(
-            f"one multiply-accumulate in {study.format.name} needs {float(need):g} {study.budget.dsp_kind}, but there are {study.budget.dsp:,}"
+            f"{macs:,} multiply-accumulate{'s' if macs > 1 else ''} in {study.format.name} need {need:,g} {study.budget.dsp_kind}, "
+            f"but there are {study.budget.dsp:,}"
         )
     found, points = _evaluated(study, pairs)
     alone = tuple(_alone(study, pairs, found[:, number], layer) for number, layer in enumerate(study.layers))
@@ -158,8 +192,9 @@ def _pairs(study: Study) -> Array:
     """(pairs, 2): every Tm and Tn of at most the budget's multiply-accumulators together."""
     most = study.budget.most_macs(study.format)
     nests = [layer.nest for layer in study.layers]
-    heights = _sizes([nest.axes["m"] for nest in nests], study.every)
-    depths = _sizes([_reduced(nest, study.model) for nest in nests], study.every)
+    pins = study.pins
+    heights = [pins["tm"]] if "tm" in pins else _sizes([nest.axes["m"] for nest in nests], study.every)
+    depths = [pins["tn"]] if "tn" in pins else _sizes([_reduced(nest, study.model) for nest in nests], study.every)
     return np.array([(tm, tn) for tm in heights for tn in depths if tm * tn <= most], np.int64).reshape(-1, 2)
 
 

@@ -16,6 +16,7 @@ from ridgeline.flows.line import Lined, explore_boards
 from ridgeline.flows.options import Options
 from ridgeline.flows.progress import Progress, Silent
 from ridgeline.flows.summary import images_per_s
+from ridgeline.flows.uniform import ExploredUniform, explore_uniform
 
 if TYPE_CHECKING:
     from ridgeline.explore.choose import Choice
@@ -27,7 +28,7 @@ class Explored:
     summary: Mapping[str, Any]
 
 
-def explore(options: Options, progress: Progress | None = None, *, out: Path | None = None) -> Explored | Lined:
+def explore(options: Options, progress: Progress | None = None, *, out: Path | None = None) -> Explored | ExploredUniform | Lined:
     """Only the shapes of the network matter here, so it is quantised on noise. `out` receives the designs of boards in a line. Raises
     RidgelineError."""
     from ridgeline.algorithm.passes.quantise import quantise
@@ -37,6 +38,11 @@ def explore(options: Options, progress: Progress | None = None, *, out: Path | N
     if out is not None or options.data is not None:
         name = "--data" if out is None else "--out"
         raise InputError(f"{name} is for boards in a line; `ridgeline build` makes the design of one board")
+    if options.engine == "uniform":
+        return explore_uniform(options, progress)
+    for name, value, own in (("format", options.format, "int8"), ("reduction", options.reduction, "channels")):
+        if value != own:
+            raise InputError(f"--{name} {value} is for --engine uniform; the programmable engine works in int8, on rows of channels")
     progress = progress or Silent()
     device = read_target(options)
     progress.step("reading the network")

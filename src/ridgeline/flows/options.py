@@ -11,6 +11,10 @@ from typing import Literal
 from ridgeline.errors import InputError
 
 Objective = Literal["latency", "throughput"]
+Backend = Literal["rtl", "hls", "both"]
+EngineKind = Literal["programmable", "uniform"]
+ReductionName = Literal["channels", "row", "window"]
+FormatName = Literal["int8", "float32", "fixed16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +28,10 @@ class Options:
     batch: int | None = None
     images: int | None = None
     objective: Objective = "latency"
+    backend: Backend = "rtl"
+    format: FormatName = "int8"
+    engine: EngineKind = "programmable"
+    reduction: ReductionName = "channels"  # what a uniform engine spreads over its Tn lanes
     pins: Mapping[str, int] = field(default_factory=dict[str, int])
     caps: Mapping[str, int] = field(default_factory=dict[str, int])
     clock_mhz: float | None = None

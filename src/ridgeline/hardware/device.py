@@ -1,5 +1,6 @@
 """FPGA devices with the memory of their board, read from TOML: one file a device, a source beside each figure."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -46,16 +47,34 @@ class DramSources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     bytes_per_s: Text
     capacity_bytes: Text
     read_latency_cycles: Text
+    bursts: Text | None = None
+
+
+class Burst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What contiguous accesses of so many bytes attain."""
+
+    bytes: Positive
+    bytes_per_s: Bytes
 
 
 class Dram(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The board's memory as the engine sees it: peak bandwidth, reads and writes together, and the cycles of the
-    device's clock from an accepted read address to the first data."""
+    device's clock from an accepted read address to the first data. `bursts`, where measured, is the bandwidth of
+    contiguous accesses, from short to long."""
 
     bytes_per_s: Bytes
     capacity_bytes: Bytes
     read_latency_cycles: Latency
+    bursts: tuple[Burst, ...] = ()
     sources: DramSources
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which the reader makes an InputError."""
+        for shorter, longer in pairwise(self.bursts):
+            if shorter.bytes >= longer.bytes or shorter.bytes_per_s > longer.bytes_per_s:
+                raise ValueError(f"bursts of {shorter.bytes:,} and {longer.bytes:,} bytes: both figures must rise")
+        if self.bursts and (self.bursts[-1].bytes_per_s > self.bytes_per_s or self.sources.bursts is None):
+            raise ValueError("bursts need a source, and no more than bytes_per_s")
 
 
 class PlaceAndRoute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

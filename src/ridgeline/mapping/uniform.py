@@ -139,7 +139,8 @@ class UniformCost:
 
 def require_uniform(nest: Nest, where: str) -> None:
     """Raises UnsupportedError for a nest that is not a convolution's."""
-    if not nest.multiplies or not {*LOOPS, "r", "q"} <= set(nest.axes):
+    moved = {"y", "x"} <= set(nest.output.axes) and all(len(index) == 1 or "m" in index for index in nest.output.indices)
+    if not nest.multiplies or not {*LOOPS, "r", "q"} <= set(nest.axes) or not moved:
         raise UnsupportedError(f"{where}: the uniform engine runs convolutions and fully connected layers; its nest is '{nest.notation}'")
 
 

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ridgeline.errors import DoesNotFitError, InputError, unknown_name
-from ridgeline.explore.uniform import Budget, LayerDesign, Study, UniformDesign, design_of
+from ridgeline.explore.uniform import Budget, LayerDesign, Study, UniformDesign, design_of, memory_of
 from ridgeline.formats import read_format
+from ridgeline.hardware.device import read_device
 from ridgeline.mapping.uniform import ORDERS, Memory, Model, UniformCost, cost, fully_connected, tile_of
 from ridgeline.papers.networks import vgg16_convolutions, vgg16_dense
 from ridgeline.papers.paper import Published
 
-# Bytes of a burst and the GB/s that it attains on KU060 with a 512-bit port: 1 KB and 128 KB are the paper's, those between (and 128 B) are
-# interpolated so that the paper's own points follow.
-BURSTS = ((128, 0.43), (1024, 1.0), (4096, 3.8), (32768, 7.53), (131072, 10.0))
 ROOFLINE_LAYER = (25088, 4096)  # VGG16's first fully connected layer
 ROOFLINE_FORMAT = read_format("float32")
 
@@ -95,9 +93,9 @@ class Caffeine:
         return found
 
     def memory(self, *, revised: bool, ports: int = 0) -> Memory:
-        """The curve in proportion to the bandwidth."""
-        scale = self.bandwidth_gb_per_s / BURSTS[-1][1]
-        bursts = tuple((burst, rate * scale) for burst, rate in BURSTS) if revised else ()
+        """KU060's measured curve, in proportion to the bandwidth."""
+        curve = memory_of(read_device("ku060")).bursts
+        bursts = tuple((burst, rate * self.bandwidth_gb_per_s / curve[-1][1]) for burst, rate in curve) if revised else ()
         return Memory(
             gb_per_s=self.bandwidth_gb_per_s,
             bursts=bursts,

@@ -1,16 +1,17 @@
 """Less than what any engine on a device can need for a network: from the shapes of its layers alone, in a fraction of a search's time.
 
-Three things hold for every program of every engine (`mapping.schedule`), whatever its tilings and buffers. Layer s has runs of the array that take
-a cycle for each pixel, and no less than the next block of weights needs to be read: a(s) cycles in all. Its weights, w(s) bytes, are loaded at least
-once, layer after layer, at no more than the memory's rate or the bus's. And what is loaded ahead lies in the weight buffer, of at most W bytes. So,
-with L(s) the cycle in which the last weights of layer s have arrived and A(s) that in which its last run ends:
+This holds for every program of every engine (`mapping.schedule`), whatever its tilings and buffers. Layer s has runs of the array that take a cycle
+for each pixel, and no less than the next block of weights needs to be read: a(s) cycles in all. Its weights, w(s) bytes, are loaded at least once,
+layer after layer, at no more than the memory's rate or the bus's. And what is loaded ahead lies in the weight buffer, of at most W bytes. So, with
+L(s) the cycle in which the last weights of layer s have arrived and A(s) that in which its last run ends:
 
     L(s) >= L(s - 1) + w(s) / rate                      weights arrive in order
     L(s) >= A(s - 1) + (w(s) - W) / rate                and no further ahead than the buffer holds
     A(s) >= A(s - 1) + a(s)                             the array works on a layer at a time
     A(s) >= L(s - 1) + a(s)                             and on none whose weights are not there
 
-The least A of the last layer, over all choices of lanes and taps that fit, is the bound; the search's own times are checked against it in the tests.
+Weights, inputs and outputs of all layers pass the memory at least once too. The larger of that and the last layer's A, at its least over all choices
+of lanes and taps that fit, is the bound; the search's own times are checked against it in the tests.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from ridgeline.explore.space import Space, is_narrow
 from ridgeline.hardware.device import Device
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.hardware.engine.resources import resources
-from ridgeline.mapping.layer import Pattern, Work, block_words, weight_words
+from ridgeline.mapping.layer import Pattern, Rectangle, Work, block_words, input_tile, weight_words
 from ridgeline.mapping.parts import layout, parts
 from ridgeline.mapping.program import Mode
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _Lanes: TypeAlias = tuple[int, int, int]  # out, in, taps
+_Costs: TypeAlias = tuple[int, int, int, int]
 AHEAD_BLOCKS = 3  # of weights, with their parameters: read from the buffer before the layer's own runs begin
 
 
@@ -48,8 +50,8 @@ class Bound:
     pins: Mapping[str, int]
     caps: Mapping[str, int]
     _boards: dict[Device, _Board] = field(default_factory=dict[Device, "_Board"])
-    _layers: dict[tuple[Node, tuple[int, ...], _Lanes], tuple[int, int, int]] = field(
-        default_factory=dict[tuple[Node, tuple[int, ...], _Lanes], tuple[int, int, int]]
+    _layers: dict[tuple[Node, tuple[int, ...], _Lanes], _Costs] = field(
+        default_factory=dict[tuple[Node, tuple[int, ...], _Lanes], "_Costs"]
     )
 
     def __call__(self, graph: Graph, device: Device) -> float:
@@ -64,7 +66,7 @@ class Bound:
         cycles = float(np.min(_last_run(np.array(rows, float), board)))
         return cycles / (device.clock_mhz * 1e6) if np.isfinite(cycles) else 0.0
 
-    def _layer(self, graph: Graph, node: Node, sizes: Mapping[str, int], engine: Engine) -> tuple[int, int, int]:
+    def _layer(self, graph: Graph, node: Node, sizes: Mapping[str, int], engine: Engine) -> _Costs:
         key = node, tuple(sizes[name] for name in node.inputs), (engine.lanes_out, engine.lanes_in, engine.taps)
         if key not in self._layers:
             self._layers[key] = _costs(graph, node, engine)
@@ -86,6 +88,7 @@ class _Board:
     copies: Array  # (copies,)
     fits: Array  # (copies, engines)
     rates: Array  # (copies, engines): bytes a cycle that can be read
+    both_rates: Array  # (copies, engines): read and written
     buffers: Array  # (copies,): bytes of weights
 
     @classmethod
@@ -107,6 +110,7 @@ class _Board:
             copies=np.array([space.copies for space in every]),
             fits=np.array([[lanes in inside for lanes in widest] for inside in fitting], bool),
             rates=np.array([np.minimum(float(space.dram.bytes_per_cycle), buses) for space in every]),
+            both_rates=np.array([np.minimum(float(space.dram.bytes_per_cycle), 2 * buses) for space in every]),
             buffers=np.array([space.sizes()[1][-1] for space in every], float),
         )
 
@@ -120,14 +124,20 @@ def _fits(engine: Engine, space: Space) -> bool:
     return need.dsp <= have.dsp and need.bram_18kb <= have.bram_18kb and need.lut <= have.lut and need.ff <= have.ff
 
 
-def _costs(graph: Graph, node: Node, engine: Engine) -> tuple[int, int, int]:
-    """(least cycles of the array, least bytes of weights, bytes that may be read from the buffer ahead of the layer)."""
+def _costs(graph: Graph, node: Node, engine: Engine) -> _Costs:
+    """(least cycles of the array, least bytes of weights, bytes that may be read from the buffer ahead of the layer, least bytes of all kinds)."""
     try:
         works = [part.work for part in parts(graph, node, engine, layout(graph, engine))]
     except (DoesNotFitError, UnsupportedError):
-        return _NEVER, 0, 0
+        return _NEVER, 0, 0, 0
     ahead = max(AHEAD_BLOCKS * block_words(work, engine) + engine.parameter_words for work in works) * engine.weight_word_bytes
-    return sum(array_cycles(work, engine) for work in works), sum(_weight_bytes(work, engine) for work in works), ahead
+    weights = sum(_weight_bytes(work, engine) for work in works)
+    return (
+        sum(array_cycles(work, engine) for work in works),
+        weights,
+        ahead,
+        weights + sum(_activation_bytes(work, engine) for work in works),
+    )
 
 
 def array_cycles(work: Work, engine: Engine) -> int:
@@ -142,14 +152,24 @@ def _weight_bytes(work: Work, engine: Engine) -> int:
     return work.blocks * weight_words(work, engine) * engine.weight_word_bytes
 
 
+def _activation_bytes(work: Work, engine: Engine) -> int:
+    """Outputs, and inputs where the windows leave out none between two of them."""
+    outputs = work.pixels * work.blocks * engine.lanes_out
+    if work.stride[0] > work.extent[0] or work.stride[1] > work.extent[1]:
+        return outputs
+    tile = input_tile(work, Rectangle(y=0, x=0, rows=work.size[0], columns=work.size[1]), engine.bus_bytes)
+    return outputs + tile.rows * tile.columns * sum(work.pixel_bytes)
+
+
 def _last_run(layers: Array, board: _Board) -> Array:
-    """(copies, engines): the cycle in which the last layer's last run ends, over the number of copies; layers (layers, engines, 3)."""
+    """(copies, engines): the cycle in which the last layer's last run ends, over the number of copies; layers (layers, engines, 4)."""
     loaded = np.zeros(board.fits.shape)
     ended = np.zeros(board.fits.shape)
-    for array, weights, ahead in layers.transpose(0, 2, 1):
+    moved = layers[:, :, 3].sum(axis=0) / board.both_rates
+    for array, weights, ahead, _ in layers.transpose(0, 2, 1):
         late = np.maximum(0, weights - ahead - board.buffers[:, None])
         arrived = np.maximum(loaded + weights / board.rates, ended + late / board.rates)
         ended = np.maximum(ended, loaded) + array
         loaded = arrived
-    ended = np.where(board.fits & (ended < _NEVER), np.maximum(ended, loaded), np.inf)
+    ended = np.where(board.fits & (ended < _NEVER), np.maximum(np.maximum(ended, loaded), moved), np.inf)
     return ended / board.copies[:, None]

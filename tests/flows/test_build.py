@@ -19,6 +19,7 @@ from ridgeline.tools.simulator import Stalls
 KEYS = {
     "network", "device", "bit_exact", "images", "values_compared", "sqnr_db", "accuracy", "engine", "engine_macs_share", "host", "clock_mhz",
     "copies", "cycles", "throughput_images_per_s", "layers", "utilization", "explored", "resources", "fmax_mhz", "files",
+    "backend", "format", "within_tolerance", "simulated",
 }  # fmt: skip
 LAYER_KEYS = {"name", "operator", "macs", "predicted_cycles", "simulated_cycles", "utilization", "bound"}
 
@@ -52,9 +53,13 @@ def test_summary(built: Built) -> None:
     assert found["resources"]["synthesized"] == dict.fromkeys(("dsp", "bram", "lut", "ff"))
     assert found["fmax_mhz"] is None
     assert {"legal", "evaluated", "pruned", "time_s"} <= set(found["explored"])
-    assert set(found["files"]) == {"golden", "rtl", "program", "outputs", "report"}
+    assert set(found["files"]) == {"golden", "rtl", "hls", "program", "outputs", "report"}
+    assert found["files"].pop("hls") is None
     for path in found["files"].values():
         assert (built.out / path).is_file()
+    assert found["backend"] == "rtl"
+    assert found["format"] == "int8"
+    assert list(found["simulated"]) == ["rtl"]
 
 
 def test_throughput_builds_several_engines(tmp_path: Path) -> None:
@@ -88,11 +93,11 @@ def test_the_same_input_gives_the_same_bytes(built: Built, tmp_path: Path) -> No
 def test_the_prediction_is_saved_before_the_simulator_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
-    def stop(folder: Path, *_: object) -> Checked:
+    def stop(folder: Path, *_: object) -> dict[str, Checked]:
         seen.extend(sorted(os.listdir(folder)))
         raise CheckFailedError("stopped here")
 
-    monkeypatch.setattr(flow, "check", stop)
+    monkeypatch.setattr(flow, "simulate", stop)
     options = tiny.write(tmp_path)
     with pytest.raises(CheckFailedError, match="stopped here"):
         build(options)
@@ -132,12 +137,12 @@ def test_too_many_images_are_refused(tmp_path: Path) -> None:
 def test_a_waveform_and_stalls_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Settings] = []
 
-    def stop(folder: Path, inputs: object, work: Path, settings: Settings, progress: object) -> Checked:
+    def stop(folder: Path, inputs: object, work: Path, settings: Settings, progress: object) -> dict[str, Checked]:
         asked.append(settings)
         assert settings.wave == folder / "wave.vcd"
         raise CheckFailedError("stopped here")
 
-    monkeypatch.setattr(flow, "check", stop)
+    monkeypatch.setattr(flow, "simulate", stop)
     with pytest.raises(CheckFailedError, match="stopped here"):
         build(replace(tiny.write(tmp_path), wave=True, stalls=0.25, seed=9))
     assert asked[0].stalls == Stalls(share=0.25, seed=9)

@@ -11,23 +11,25 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ridgeline.errors import CheckFailedError, InputError
+from ridgeline.errors import InputError
 from ridgeline.flows import design as files
-from ridgeline.flows import floats, source
-from ridgeline.flows.check import Checked, Settings, check
+from ridgeline.flows import floats, hls, source
+from ridgeline.flows.check import Checked, Settings
 from ridgeline.flows.choose import choose, explored, read_target, require_memory, resources
+from ridgeline.flows.csim import write_bench
 from ridgeline.flows.data import Data, noise, read_data
 from ridgeline.flows.folder import output_folder
-from ridgeline.flows.options import Options
+from ridgeline.flows.options import Backend, Options
 from ridgeline.flows.pages import write_report
+from ridgeline.flows.prepare import MOST_IMAGES, Prepared, prepare
 from ridgeline.flows.progress import Progress, Silent
+from ridgeline.flows.simulate import failure, main_check, simulate
 from ridgeline.flows.summary import Accuracy, Results, accuracy, summary
 from ridgeline.flows.synthesis import Synthesis, synthesise
 from ridgeline.tools import verilator
 from ridgeline.tools.simulator import Stalls
 
 if TYPE_CHECKING:
-    from ridgeline.algorithm.graph import Graph
     from ridgeline.algorithm.onnx.network import Network
     from ridgeline.explore.choose import Choice
     from ridgeline.hardware.device import Device
@@ -35,10 +37,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-CALIBRATION_MACS = 1 << 36  # spent on calibrating, in images that the data may not have
-REFERENCE_MACS = 1 << 34  # on plain numpy integers
 SIMULATED_CYCLES = 1 << 23  # predicted ones, when --images does not say how many to run
-MOST_IMAGES = 512
 NOISE_IMAGES = 8
 
 
@@ -60,36 +59,46 @@ def build(options: Options, progress: Progress | None = None) -> Built:
 
 
 def _build(options: Options, folder: Path, work: Path, progress: Progress) -> tuple[dict[str, Any], str | None]:
+    hls.require(options)
     device = read_target(options)
     settings = Settings(stalls=Stalls(share=options.stalls, seed=options.seed), wave=folder / "wave.vcd" if options.wave else None)
-    _require_tools()
+    _require_tools(options)
     progress.step("reading the network")
     network = source.read_model(options.network, batch=options.batch)
     network = replace(network, graph=replace(network.graph, name=source.network_name(options.network)))
     data = _data(options, network)
-    integer, codes = _quantised(network, data, folder, progress)
+    prepared = prepare(options.format, network, data, folder, progress)
     progress.step("choosing the engine")
-    choice = choose(integer, device, options)
-    program = _lowered(integer, choice, folder, device, progress)
+    choice = _choice(prepared, device, options)
+    program = _lowered(prepared, choice, folder, device, options.backend, progress)
     predicted = files.read_json(files.Predicted, folder / files.PREDICTION)
     images = _images(options, data, predicted.cycles)
-    codes = {name: array[:images] for name, array in codes.items()}
-    checked = check(folder, codes, work, settings, progress)
-    _write_outputs(folder, codes, checked)
+    codes = {name: array[:images] for name, array in prepared.inputs.items()}
+    checks = simulate(folder, codes, work, settings, progress)
+    _write_outputs(folder, codes, main_check(checks))
+    if options.backend != "rtl":
+        write_bench(folder, codes)
     synthesis = synthesise(folder, device, seed=options.seed, progress=progress) if options.synth else None
     progress.step("writing the report")
-    results = _results(network, integer, data.first(images), folder, checked, choice=choice, synthesis=synthesis, device=device)
+    results = _results(network, prepared, data.first(images), folder, checks, choice=choice, synthesis=synthesis, device=device)
     found = summary(results)
     files.write_json(found, folder / "summary.json")
     write_report(folder / "report.html", found, results, program, choice, device)
     if options.data is None:
         progress.note("no --data: calibrated and verified on seeded noise, so quality figures say nothing about real inputs")
-    return found, None if checked.mismatch is None else str(checked.mismatch)
+    return found, failure(checks)
 
 
-def _require_tools() -> None:
+def _choice(prepared: Prepared, device: Device, options: Options) -> Choice:
+    if options.backend == "hls":
+        return hls.choose(prepared.graph, device, options)
+    return choose(prepared.graph, device, options)
+
+
+def _require_tools(options: Options) -> None:
     """What is missing is said now, not in minutes. Raises MissingToolError."""
-    verilator.root()
+    if options.backend != "hls":
+        verilator.root()
     verilator.cxx()
 
 
@@ -105,59 +114,33 @@ def _data(options: Options, network: Network) -> Data:
     return data
 
 
-def _quantised(network: Network, data: Data, folder: Path, progress: Progress) -> tuple[Graph, dict[str, Array]]:
-    """The integer graph and the codes that the engine is fed, for all of the data; writes golden.onnx and the host's files."""
-    from ridgeline.algorithm.onnx.golden import golden
-    from ridgeline.algorithm.onnx.golden_check import check_golden
-    from ridgeline.algorithm.passes.quantise import quantise
-
-    progress.step("quantising")
-    data = data.first(MOST_IMAGES)
-    reals = floats.engine_inputs(network, data.arrays)
-    macs = max(1, sum(network.graph.macs(node) for node in network.graph.nodes))
-    calibration = max(1, min(data.images, CALIBRATION_MACS // macs))
-    integer = quantise(network.graph, {name: array[:calibration] for name, array in reals.items()}, progress=progress.advance)
-    (folder / files.GOLDEN).write_bytes(golden(integer))
-    _write_host(folder, network, integer)
-    progress.step("checking golden.onnx against plain integers")
-    codes = floats.codes(integer, reals)
-    compared = max(1, min(data.images, REFERENCE_MACS // macs))
-    difference = check_golden(integer, {name: array[:compared] for name, array in codes.items()})
-    if difference is not None:
-        raise CheckFailedError(f"onnxruntime and plain integers differ: {difference}")
-    return integer, codes
-
-
-def _write_host(folder: Path, network: Network, integer: Graph) -> None:
-    """What the host computes around golden.onnx, in order: front, quantize, (golden), dequantize, back."""
-    from ridgeline.algorithm.onnx.golden_ends import back_onnx, front_onnx
-
-    parts = {"front": network.front, "quantize": front_onnx(integer), "dequantize": back_onnx(integer), "back": network.back}
-    (folder / "host").mkdir()
-    for name, model in parts.items():
-        if model is not None:
-            (folder / "host" / f"{name}.onnx").write_bytes(model)
-
-
-def _lowered(integer: Graph, choice: Choice, folder: Path, device: Device, progress: Progress) -> Program:
-    """The program; writes program.bin, design.json, prediction.json and the Verilog."""
-    from ridgeline.algorithm.onnx.golden import boundary_names
+def _lowered(
+    prepared: Prepared, choice: Choice, folder: Path, device: Device, backend: Backend, progress: Progress
+) -> Program:  # fmt: skip
+    """The program; writes program.bin, design.json, prediction.json, and the Verilog, the C++ or both."""
     from ridgeline.backends.rtl import emit
     from ridgeline.explore.space import device_timing
     from ridgeline.mapping.lower import lower
     from ridgeline.mapping.schedule import predict
 
     progress.step("lowering and predicting")
-    program = lower(integer, choice.engine, choice.tilings)
-    require_memory(program.memory_bytes, device, choice.copies)
+    number = prepared.number
+    program = lower(prepared.graph, choice.engine, choice.tilings, encoding=prepared.encoding)
+    require_memory(program.memory_bytes * number.bytes, device, choice.copies)
     timing = device_timing(device, choice.copies)
-    (folder / files.PROGRAM).write_bytes(program.image())
-    files.write_json(files.describe(program, integer, boundary_names(integer), timing, device.name), folder / files.DESIGN)
-    files.write_json(files.predicted(predict(program, timing)), folder / files.PREDICTION)
-    progress.step("emitting Verilog")
-    for path, text in emit(choice.engine, choice.copies).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
+    hls.write_program(folder, program, number)
+    described = files.describe(program, prepared.graph, prepared.golden_names, timing, device.name, backend, prepared.name)
+    files.write_json(described, folder / files.DESIGN)
+    foreseen = hls.predicted(program, number) if backend == "hls" else files.predicted(predict(program, timing))
+    files.write_json(foreseen, folder / files.PREDICTION)
+    if backend != "rtl":
+        progress.step("emitting C++")
+        hls.write(folder, program, device, number)
+    if backend != "hls":
+        progress.step("emitting Verilog")
+        for path, text in emit(choice.engine, choice.copies).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
     return program
 
 
@@ -174,36 +157,41 @@ def _write_outputs(folder: Path, codes: Mapping[str, Array], checked: Checked) -
 
 
 def _results(
-    network: Network, integer: Graph, data: Data, folder: Path, checked: Checked, *, choice: Choice, synthesis: Synthesis | None, device: Device
-) -> Results:
+    network: Network, prepared: Prepared, data: Data, folder: Path, checks: Mapping[str, Checked], *, choice: Choice,
+    synthesis: Synthesis | None, device: Device,
+) -> Results:  # fmt: skip
     from ridgeline.algorithm.onnx.inputs import output_names
     from ridgeline.algorithm.onnx.runtime import run
     from ridgeline.algorithm.reference import sqnr_db
 
-    ports = [port.name for port in integer.outputs]
+    checked = main_check(checks)
+    ports = [port.name for port in prepared.graph.outputs]
     first = output_names(network.model)[0]
     wanted = floats.values(network, [*ports, first], data.arrays)
-    codes = floats.codes(integer, floats.engine_inputs(network, data.arrays))
-    golden = floats.reals(integer, run((folder / files.GOLDEN).read_bytes(), codes))
-    hardware = floats.reals(integer, checked.outputs)
+    codes = prepared.codes(floats.engine_inputs(network, data.arrays))
+    golden = prepared.reals(run((folder / files.GOLDEN).read_bytes(), codes))
+    hardware = prepared.reals(checked.outputs)
     scores = Accuracy()
     if data.labels is not None:
         finals = {name: floats.finals(network, found, data.arrays)[first] for name, found in (("golden", golden), ("hardware", hardware))}
         scores = Accuracy(**{name: accuracy(array, data.labels) for name, array in {"real": wanted[first], **finals}.items()})
+    design = files.read_json(files.Design, folder / files.DESIGN)
     return Results(
-        design=files.read_json(files.Design, folder / files.DESIGN),
+        design=design,
         predicted=files.read_json(files.Predicted, folder / files.PREDICTION),
         checked=checked,
+        checks=checks,
         sqnr_db={name: sqnr_db(wanted[name], golden[name]) for name in ports},
         accuracy=scores,
         host=[(item.node, item.reason) for item in network.host],
         clock_mhz=device.clock_mhz,
         copies=choice.copies,
         explored=explored(choice),
-        resources=resources(choice),
+        resources=hls.resources(choice, prepared.number) if design.backend == "hls" else resources(choice),
         synthesized=None if synthesis is None else synthesis.resources,
         fmax_mhz=None if synthesis is None else synthesis.fmax_mhz,
-        rtl=_verilog(folder),
+        rtl=None if design.backend == "hls" else _verilog(folder),
+        hls=None if design.backend == "rtl" else hls.KERNEL,
         report="report.html",
     )
 

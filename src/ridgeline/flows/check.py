@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,17 +33,18 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Checked:
-    """`outputs` are the simulation's, int8 (images, *shape); `layer_cycles` has one entry a layer. Cycles and events are of the first image."""
+    """`outputs` are the simulation's, (images, *shape); `layer_cycles` has one entry a layer. Cycles and events are of the first image; a C
+    simulation has none. `largest_error` is that of real values, relative to a tensor's largest.
+    """
 
     images: int
     values_compared: int
-    cycles: int
-    layer_cycles: tuple[int, ...]
-    read_bytes: int
-    write_bytes: int
+    cycles: int | None
+    layer_cycles: tuple[int | None, ...]
     events: Mapping[Event, Array]
     outputs: Mapping[str, Array]
     mismatch: compare.Mismatch | None
+    largest_error: float | None = None
 
 
 def check(folder: Path, inputs: Mapping[str, Array], work: Path, settings: Settings, progress: Progress) -> Checked:
@@ -61,7 +62,9 @@ def check(folder: Path, inputs: Mapping[str, Array], work: Path, settings: Setti
     simulation = _simulate(folder, design, prediction, compiled, inputs, work=work / "run", settings=settings, progress=progress)
     _require_sound(simulation, prediction)
     progress.step("comparing every value with onnxruntime")
-    return _compared(folder, design, inputs, simulation)
+    run = simulation.runs[0]
+    measured = layer_cycles(design.layers, run.events[Event.MAC_DONE], run.cycles)
+    return replace(compared(folder, design, inputs, simulation.dumps), cycles=run.cycles, layer_cycles=measured, events=run.events)
 
 
 def compile_design(folder: Path, design: Design, work: Path, *, trace: bool = False) -> Simulator:
@@ -118,7 +121,7 @@ def _job(folder: Path, design: Design, prediction: Predicted, inputs: Mapping[st
         return Region(name=name, address=tensor.address, bytes=tensor.shape[1] * tensor.row_bytes)
 
     graph_ports = {port.name: port.of_graph() for port in design.inputs}
-    codes = {port.tensor: _tensor(graph_ports[name], design, inputs[name]) for name, port in graph_ports.items()}
+    codes = {port.tensor: tensor_values(port, design, inputs[name]) for name, port in graph_ports.items()}
     return Job(
         image=program_image(folder, design),
         entry=design.entry,
@@ -149,7 +152,8 @@ def program_image(folder: Path, design: Design) -> bytes:
     return image
 
 
-def _tensor(port: Any, design: Design, array: Array) -> Array:
+def tensor_values(port: Any, design: Design, array: Array) -> Array:
+    """(images, C, H, W) of an input port's array."""
     from ridgeline.algorithm.graph import Tensor
 
     return port.to_tensor(array, Tensor(name=port.tensor, shape=design.tensors[port.tensor].shape))
@@ -165,31 +169,32 @@ def _require_sound(simulation: Simulation, prediction: Predicted) -> None:
         raise CheckFailedError(f"the design is at fault in {simulation.violations[0]}" + (f" ({count} such)" if count > 1 else ""))
 
 
-def _compared(folder: Path, design: Design, inputs: Mapping[str, Array], simulation: Simulation) -> Checked:
-    images = len(simulation.runs)
-    found = compare.outputs(design, simulation.dumps)
+def compared(folder: Path, design: Design, inputs: Mapping[str, Array], dumps: Mapping[str, Array]) -> Checked:
+    """`dumps` (images, bytes) by tensor, against golden.onnx; without cycles."""
+    found = compare.outputs(design, dumps)
     written = {layer.output for layer in design.layers}
     values = sum(found[port.name].size for port in design.outputs if port.tensor not in written)  # the others are layers' outputs
     mismatch: compare.Mismatch | None = None
+    errors: list[float] = []
     for start, expected in golden_values(folder / GOLDEN, design, inputs):
         count = len(next(iter(expected.values())))
         part = slice(start, start + count)
         values += sum(expected[layer.golden].size for layer in design.layers)
-        dumps = {name: dump[part] for name, dump in simulation.dumps.items()}
-        wrong = compare.first_mismatch(design, expected, dumps, start)
+        own = {name: dump[part] for name, dump in dumps.items()}
+        wrong = compare.first_mismatch(design, expected, own, start)
         wrong = wrong or compare.first_wrong_output(expected, {name: array[part] for name, array in found.items()}, start)
         mismatch = _earlier(design.layers, mismatch, wrong)
-    run = simulation.runs[0]
+        if design.format == "float32":
+            errors.append(compare.largest_error(design, expected, own))
     return Checked(
-        images=images,
+        images=len(next(iter(inputs.values()))),
         values_compared=values,
-        cycles=run.cycles,
-        layer_cycles=layer_cycles(design.layers, run.events[Event.MAC_DONE], run.cycles),
-        read_bytes=run.read_bytes,
-        write_bytes=run.write_bytes,
-        events=run.events,
+        cycles=None,
+        layer_cycles=(None,) * len(design.layers),
+        events={},
         outputs=found,
         mismatch=mismatch,
+        largest_error=max(errors, default=None),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,10 +29,23 @@ def read_target(options: Options) -> Device:
     return msgspec.structs.replace(device, clock_mhz=options.clock_mhz, dram=dram)
 
 
-def choose(graph: Graph, device: Device, options: Options) -> Choice:
+def choose(graph: Graph, device: Device, options: Options, caps: Mapping[str, int] | None = None) -> Choice:
+    """`caps` take the place of those of the options. Raises InputError for pins that the Verilog cannot have."""
     from ridgeline.explore.choose import choose as explore
 
-    return explore(graph, device, objective=options.objective, pins=options.pins, caps=options.caps)
+    if options.backend != "hls":
+        _require_powers_of_two(options.pins)
+    return explore(graph, device, objective=options.objective, pins=options.pins, caps=options.caps if caps is None else caps)
+
+
+def _require_powers_of_two(pins: Mapping[str, int]) -> None:
+    from ridgeline.hardware.engine.engine import Engine
+
+    smallest = {
+        "lanes_out": 4, "lanes_in": 4, "bus_bytes": 4, "activation_bytes": 1024, "weight_bytes": 1024, "output_bytes": 1024,
+        "accumulator_depth": 32,
+    }  # fmt: skip
+    Engine(**{name: pins.get(name, least) for name, least in smallest.items()}, taps=1).require_powers_of_two()
 
 
 def require_memory(need_bytes: int, device: Device, copies: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from fractions import Fraction
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -17,10 +17,12 @@ from ridgeline.errors import InputError
 if TYPE_CHECKING:
     from ridgeline.algorithm.graph import Graph
     from ridgeline.algorithm.graph import Port as GraphPort
+    from ridgeline.flows.options import Backend, FormatName
     from ridgeline.mapping.program import Placement, Program
     from ridgeline.mapping.schedule import DramTiming, Prediction
 
 DESIGN, PREDICTION, GOLDEN, PROGRAM, OUTPUTS, RTL = "design.json", "prediction.json", "golden.onnx", "program.bin", "outputs.npz", "rtl"
+DTYPES = {"int8": "int8", "fixed16": "int16", "float32": "float32"}  # numpy's names of the formats' elements
 
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -90,6 +92,8 @@ class Layer(Struct, frozen=True):
 
 
 class Design(Struct, frozen=True):
+    """Addresses and sizes count elements of `format`, which are bytes for int8."""
+
     network: str
     device: str
     engine: dict[str, int]
@@ -100,6 +104,8 @@ class Design(Struct, frozen=True):
     outputs: tuple[Port, ...]
     layers: tuple[Layer, ...]
     tensors: dict[str, Tensor]
+    backend: Literal["rtl", "hls", "both"] = "rtl"
+    format: Literal["int8", "float32", "fixed16"] = "int8"
 
     def __post_init__(self) -> None:
         """A hand edit must not lead the simulator astray. Raises ValueError, which the reader makes an InputError."""
@@ -120,6 +126,11 @@ class Design(Struct, frozen=True):
             shape = self.tensors[port.tensor].shape
             if not prod(port.shape) == prod(port.split) == prod(shape) or sorted(port.permutation) != list(range(len(port.split))):
                 raise ValueError(f"port '{port.name}' of shape {port.shape} does not fit its tensor of shape {shape}")
+
+    @property
+    def dtype(self) -> str:
+        """numpy's name of an element."""
+        return DTYPES[self.format]
 
     @property
     def array_macs(self) -> int:
@@ -144,7 +155,10 @@ class Predicted(Struct, frozen=True):
     layers: tuple[PredictedLayer, ...]
 
 
-def describe(program: Program, graph: Graph, golden_names: Mapping[str, str], dram: DramTiming, device: str) -> Design:
+def describe(
+    program: Program, graph: Graph, golden_names: Mapping[str, str], dram: DramTiming, device: str, backend: Backend = "rtl",
+    number: FormatName = "int8",
+) -> Design:  # fmt: skip
     """`golden_names`: a node's output tensor -> the name of its value in golden.onnx."""
     from ridgeline.mapping.program import Compute
 
@@ -162,6 +176,8 @@ def describe(program: Program, graph: Graph, golden_names: Mapping[str, str], dr
     return Design(
         network=graph.name,
         device=device,
+        backend=backend,
+        format=number,
         engine={name: int(value) for name, value in asdict(program.engine).items()},
         entry=program.entry,
         memory_bytes=program.memory_bytes,

@@ -63,7 +63,7 @@ def _bars(results: Results, program: Program) -> Iterator[Bar]:
     from ridgeline.mapping.program import Opcode
     from ridgeline.report.values import Bar
 
-    if results.checked is None:
+    if results.checked is None or not results.checked.events:
         return
     events = results.checked.events
     units = (

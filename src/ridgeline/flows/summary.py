@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ from ridgeline.flows.design import GOLDEN, OUTPUTS, PROGRAM, Design, Layer, Pred
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 RESOURCES = ("dsp", "bram", "lut", "ff")
+SIMULATORS = {"rtl": "verilator", "hls": "C simulation"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,10 @@ class Results:
     resources: Mapping[str, int] | None  # predicted
     synthesized: Mapping[str, int] | None
     fmax_mhz: float | None
-    rtl: str  # the Verilog file
+    rtl: str | None  # the Verilog file
     report: str | None
+    hls: str | None = None  # the C++ file
+    checks: Mapping[str, Checked] = field(default_factory=dict[str, Checked])  # by the back end that was simulated
 
 
 def summary(results: Results) -> dict[str, Any]:
@@ -52,9 +55,10 @@ def summary(results: Results) -> dict[str, Any]:
     return {
         "network": design.network,
         "device": design.device,
-        "bit_exact": None if checked is None else checked.mismatch is None,
+        "backend": design.backend,
+        "format": design.format,
+        **agreement(design, results.checks),
         "images": 0 if checked is None else checked.images,
-        "values_compared": 0 if checked is None else checked.values_compared,
         "sqnr_db": {name: finite(value) for name, value in results.sqnr_db.items()},
         "accuracy": {"float": results.accuracy.real, "golden": results.accuracy.golden, "hardware": results.accuracy.hardware},
         "engine": dict(design.engine),
@@ -73,7 +77,35 @@ def summary(results: Results) -> dict[str, Any]:
         "explored": dict(results.explored),
         "resources": {"predicted": _resources(results.resources), "synthesized": _resources(results.synthesized)},
         "fmax_mhz": results.fmax_mhz,
-        "files": {"golden": GOLDEN, "rtl": results.rtl, "program": PROGRAM, "outputs": OUTPUTS, "report": results.report},
+        "files": {
+            "golden": GOLDEN,
+            "rtl": results.rtl,
+            "hls": results.hls,
+            "program": PROGRAM,
+            "outputs": OUTPUTS,
+            "report": results.report,
+        },
+    }
+
+
+def agreement(design: Design, checks: Mapping[str, Checked]) -> dict[str, Any]:
+    """What was held against golden.onnx, of each back end and of all; real values agree within a tolerance, not bit for bit."""
+    each = {
+        name: {
+            "simulator": SIMULATORS[name],
+            "bit_exact": None if design.format == "float32" else checked.mismatch is None,
+            "largest_error": None if checked.largest_error is None else finite(checked.largest_error),
+            "values_compared": checked.values_compared,
+            "cycles": checked.cycles,
+        }
+        for name, checked in checks.items()
+    }
+    exact = [item["bit_exact"] for item in each.values()]
+    return {
+        "bit_exact": None if not exact or None in exact else all(exact),
+        "within_tolerance": all(checked.mismatch is None for checked in checks.values()) if checks else None,
+        "values_compared": sum(checked.values_compared for checked in checks.values()),
+        "simulated": each,
     }
 
 

@@ -1,4 +1,4 @@
-"""`ridgeline verify DIR`: simulate whatever Verilog and program lie in a folder, and hold every value against its golden.onnx."""
+"""`ridgeline verify DIR`: simulate whatever Verilog, C++ and program lie in a folder, and hold every value against its golden.onnx."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ridgeline.errors import InputError
-from ridgeline.flows.check import Checked, Settings, check
+from ridgeline.flows.check import Checked, Settings
 from ridgeline.flows.data import Input, read_arrays
 from ridgeline.flows.design import DESIGN, OUTPUTS, PREDICTION, Design, Predicted, read_json
 from ridgeline.flows.progress import Progress, Silent
+from ridgeline.flows.simulate import failure, main_check, simulate
+from ridgeline.flows.summary import agreement
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -35,9 +37,12 @@ def verify(folder: Path, settings: Settings | None = None, *, images: int | None
     if images is not None and not 1 <= images <= count:
         raise InputError(f"--images is {images}; '{folder / OUTPUTS}' holds {count:,}")
     inputs = {name: array[:images] for name, array in inputs.items()}
+    settings = settings or Settings()
+    if design.backend == "hls" and (settings.wave is not None or settings.stalls.share > 0):
+        raise InputError(f"'{folder}' holds C++ and no Verilog: --wave and --stalls are for the cycles of Verilog")
     with tempfile.TemporaryDirectory(prefix="ridgeline-") as work:
-        checked = check(folder, inputs, Path(work), settings or Settings(), progress or Silent())
-    return Verified(summary=_summary(design, predicted, checked), failure=None if checked.mismatch is None else str(checked.mismatch))
+        checks = simulate(folder, inputs, Path(work), settings, progress or Silent())
+    return Verified(summary=_summary(design, predicted, checks), failure=failure(checks))
 
 
 def _inputs(folder: Path, design: Design) -> dict[str, Array]:
@@ -46,23 +51,31 @@ def _inputs(folder: Path, design: Design) -> dict[str, Array]:
     found = read_arrays(path, wanted)
     for port in design.inputs:
         array = found.get(port.name)
-        if array is None or array.dtype != np.int8 or array.shape[1:] != port.shape or not len(array):
-            raise InputError(f"'{path}' must hold '{port.name}', int8 of shape (images, {', '.join(map(str, port.shape))}): what golden.onnx is fed")
+        if array is None or array.dtype != np.dtype(design.dtype) or array.shape[1:] != port.shape or not len(array):
+            raise InputError(
+                f"'{path}' must hold '{port.name}', {design.dtype} of shape (images, {', '.join(map(str, port.shape))}): what golden.onnx is fed"
+            )
     arrays = {port.name: found[port.name] for port in design.inputs}
     if len({len(array) for array in arrays.values()}) != 1:
         raise InputError(f"'{path}' holds different numbers of images for the inputs {', '.join(arrays)}")
     return arrays
 
 
-def _summary(design: Design, predicted: Predicted, checked: Checked) -> dict[str, Any]:
-    mismatch = checked.mismatch
+def _summary(design: Design, predicted: Predicted, checks: Mapping[str, Checked]) -> dict[str, Any]:
+    checked = main_check(checks)
+    mismatch = next((found.mismatch for found in checks.values() if found.mismatch is not None), None)
     return {
         "network": design.network,
         "device": design.device,
-        "bit_exact": mismatch is None,
+        "backend": design.backend,
+        "format": design.format,
+        **agreement(design, checks),
         "images": checked.images,
-        "values_compared": checked.values_compared,
-        "cycles": {"predicted": predicted.cycles, "simulated": checked.cycles, "error": predicted.cycles / checked.cycles - 1},
+        "cycles": {
+            "predicted": predicted.cycles,
+            "simulated": checked.cycles,
+            "error": None if checked.cycles is None else predicted.cycles / checked.cycles - 1,
+        },
         "first_wrong": None
         if mismatch is None
         else {

@@ -20,12 +20,12 @@ def memory(program: Program) -> Array:
     return image
 
 
-def packed_bytes(place: Placement, values: Array) -> bytes:
-    """The bytes of a tensor, int8 (C, H, W), from its address on; padding is zero."""
+def packed_bytes(place: Placement, values: Array, dtype: str = "int8") -> bytes:
+    """The bytes of a tensor, (C, H, W), from its address on; padding is zero. `dtype` is that of an element, which the placement counts."""
     if values.shape != place.shape:
         raise InputError(f"tensor '{place.name}' has shape {place.shape}, but values of shape {values.shape} were given")
     (channels, height, width) = place.shape
-    rows = np.zeros((height, place.row_bytes), np.int8)
+    rows = np.zeros((height, place.row_bytes), dtype)
     pixels = rows[:, : width * place.pixel_bytes].reshape(height, width, place.pixel_bytes)
     pixels[:, :, :channels] = values.transpose(1, 2, 0)
     rows[:, : width * place.pixel_bytes] = pixels.reshape(height, -1)
@@ -45,9 +45,9 @@ def unpack(program: Program, image: Array, tensor: str) -> Array:
     return unpacked(place, image[place.address : place.address + place.bytes])
 
 
-def unpacked(place: Placement, data: Array | bytes) -> Array:
-    """int8 (C, H, W) from a tensor's bytes."""
+def unpacked(place: Placement, data: Array | bytes, dtype: str = "int8") -> Array:
+    """(C, H, W) from a tensor's bytes."""
     (channels, height, width) = place.shape
-    rows = np.frombuffer(data, np.int8).reshape(height, place.row_bytes)
+    rows = np.frombuffer(data, dtype).reshape(height, place.row_bytes)
     pixels = rows[:, : width * place.pixel_bytes].reshape(height, width, place.pixel_bytes)
     return np.ascontiguousarray(pixels[:, :, :channels].transpose(2, 0, 1))

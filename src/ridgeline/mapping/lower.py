@@ -11,6 +11,7 @@ import numpy as np
 from ridgeline.algorithm.graph import Graph, Node
 from ridgeline.hardware.engine.engine import TABLE_BYTES, TABLES, Engine
 from ridgeline.mapping.build import Plan, Source, add_part
+from ridgeline.mapping.encoding import INT8, Encoding
 from ridgeline.mapping.image import packed_bytes
 from ridgeline.mapping.layer import Part, weight_words
 from ridgeline.mapping.parts import layout, parts
@@ -22,16 +23,18 @@ from ridgeline.mapping.weights import packed
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
-def lower(graph: Graph, engine: Engine, tilings: Mapping[str, Tiling] | None = None, *, pack: bool = True) -> Program:
+def lower(
+    graph: Graph, engine: Engine, tilings: Mapping[str, Tiling] | None = None, *, pack: bool = True, encoding: Encoding = INT8
+) -> Program:
     """The program of one image. `tilings` by node name; `default_tiling` for the rest. Without `pack` the constants are left empty and all else is
-    the same, which is enough for a prediction and saves most of the time.
+    the same, which is enough for a prediction and saves most of the time. Addresses count the elements of `encoding`.
 
     Raises DoesNotFitError when a tile is larger than a buffer, UnsupportedError for an operator that the engine does not have.
     """
     sizes = layout(graph, engine)
     placements = _placements(graph, engine, sizes)
     plan = Plan(engine=engine, placements=placements)
-    constants = _Constants(engine=engine, pack=pack)
+    constants = _Constants(engine=engine, pack=pack, encoding=encoding)
     ends: list[tuple[Node, int, str]] = []
     for node in graph.nodes:
         made = parts(graph, node, engine, sizes)
@@ -65,10 +68,11 @@ def _placements(graph: Graph, engine: Engine, sizes: Mapping[str, int]) -> dict[
     return placed
 
 
-def _fixed(graph: Graph, placements: Mapping[str, Placement]) -> bytes:
+def _fixed(graph: Graph, placements: Mapping[str, Placement], dtype: str) -> bytes:
     """The constant tensors' bytes, from the first tensor's address on."""
-    chunks = [packed_bytes(placements[name], values) for name, values in graph.constants.items()]
-    return b"".join(chunk + bytes(_aligned(len(chunk)) - len(chunk)) for chunk in chunks)
+    size = np.dtype(dtype).itemsize
+    chunks = [packed_bytes(placements[name], values, dtype) for name, values in graph.constants.items()]
+    return b"".join(chunk + bytes(size * _aligned(len(chunk) // size) - len(chunk)) for chunk in chunks)
 
 
 def _aligned(address: int) -> int:
@@ -85,9 +89,10 @@ class _Constants:
     slot_stores: list[int]  # the last store of the last node that used each slot
     slots: int  # tables so far
     pack: bool
+    encoding: Encoding
 
-    def __init__(self, *, engine: Engine, pack: bool = True) -> None:
-        self.pack = pack
+    def __init__(self, *, engine: Engine, pack: bool = True, encoding: Encoding = INT8) -> None:
+        self.pack, self.encoding = pack, encoding
         self.engine, self.chunks, self.size, self.slots = engine, [], 0, 0
         self.slot_stores = [NEVER] * TABLES
 
@@ -97,7 +102,7 @@ class _Constants:
         if node.stage is not None and node.stage.table is not None:
             slot = self.slots % TABLES
             self.slots += 1
-            address = self._append(node.stage.table.astype(np.int8).view(np.uint8))
+            address = self._append(node.stage.table.astype(np.int8))
             table = TableLoad(slot=slot, dram_address=address, beats=-(-TABLE_BYTES // self.engine.bus_bytes), after=self.slot_stores[slot])
         sources: list[Source] = []
         for number, part in enumerate(made):
@@ -112,21 +117,21 @@ class _Constants:
 
     def _weights(self, part: Part) -> Array:
         if self.pack:
-            return packed(part, self.engine).reshape(-1)
+            return packed(part, self.engine, self.encoding.records(part, self.engine.lanes_out)).reshape(-1)
         size = part.work.blocks * weight_words(part.work, self.engine) * self.engine.weight_word_bytes
-        return np.broadcast_to(np.zeros(1, np.uint8), size)
+        return np.broadcast_to(np.zeros(1, np.int8), size)
 
     def _append(self, data: Array) -> int:
         address = self.size
         padding = -data.size % self.engine.weight_word_bytes
         if self.pack:
             self.chunks.append(data)
-            self.chunks.append(np.zeros(padding, np.uint8))
+            self.chunks.append(np.zeros(padding, self.encoding.dtype))
         self.size += data.size + padding
         return address
 
     def bytes(self) -> bytes:
-        return np.concatenate([*self.chunks, np.zeros(0, np.uint8)]).tobytes()
+        return np.concatenate([*self.chunks, np.zeros(0, self.encoding.dtype)]).tobytes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -168,7 +173,7 @@ def _program(graph: Graph, engine: Engine, draft: _Draft, constants: _Constants)
         inputs=tuple(port.tensor for port in graph.inputs),
         outputs=tuple(port.tensor for port in graph.outputs),
         spans=tuple(spans),
-        fixed=_fixed(graph, placements) if constants.pack else b"",
+        fixed=_fixed(graph, placements, constants.encoding.dtype) if constants.pack else b"",
     )
 
 

@@ -271,10 +271,21 @@ class Program:
     fixed: bytes = b""
 
     def image(self) -> bytes:
-        """Constants, encoded instructions and constant tensors, as they lie in DRAM from address 0."""
+        """Constants, encoded instructions and constant tensors, as they lie in DRAM from address 0; of int8, whose elements are bytes."""
         padding = bytes(self.entry - len(self.constants))
-        image = self.constants + padding + b"".join(encode(instruction) for instruction in self.instructions)
+        image = self.constants + padding + self.encoded()
         return image + bytes(-len(image) % ALIGNMENT) + self.fixed if self.fixed else image
+
+    def encoded(self) -> bytes:
+        """The instructions."""
+        return b"".join(encode(instruction) for instruction in self.instructions)
+
+    def elements(self, element_bytes: int) -> bytes:
+        """Constants and constant tensors of any format, as they lie in DRAM from element 0; the instructions' place is left empty."""
+        if not self.fixed:
+            return self.constants
+        start = -(-(self.entry + len(self.instructions) * INSTRUCTION_BYTES) // ALIGNMENT) * ALIGNMENT * element_bytes
+        return self.constants + bytes(start - len(self.constants)) + self.fixed
 
     def verify(self) -> None:
         """Raises CheckFailedError at the first instruction whose tokens can lock up or race (`mapping.verify`)."""

@@ -21,7 +21,7 @@ def matrix_blocks(weight: Array, lanes: tuple[int, int], chunks: int, *, flat: b
     if flat:
         rows = rows.reshape(outputs, high, 1, wide * channels)
     blocks = -(-outputs // out)
-    padded = np.zeros((blocks * out, high, rows.shape[2], chunks * in_), np.int8)
+    padded = np.zeros((blocks * out, high, rows.shape[2], chunks * in_), weight.dtype)
     padded[:outputs, :, :, : rows.shape[3]] = rows
     split = padded.reshape(blocks, out, high * rows.shape[2] * chunks, in_)
     return split.transpose(0, 2, 1, 3)
@@ -34,7 +34,7 @@ def grouped_blocks(weight: Array, starts: Array, lanes: tuple[int, int], chunks:
     out, in_ = lanes
     outputs, channels, high, wide = weight.shape
     blocks = -(-outputs // out)
-    padded = np.zeros((blocks * out, high, wide, chunks * in_), np.int8)
+    padded = np.zeros((blocks * out, high, wide, chunks * in_), weight.dtype)
     for channel in range(outputs):
         start = int(starts[channel])
         padded[channel, :, :, start : start + channels] = weight[channel].transpose(1, 2, 0)
@@ -59,7 +59,7 @@ def tap_blocks(weight: Array, lanes_out: int, taps: int, passes: tuple[int, int,
     window, count, step = passes
     channels, high, wide = weight.shape
     blocks = -(-channels // lanes_out)
-    padded = np.zeros((blocks * lanes_out, high, count, taps), np.int8)
+    padded = np.zeros((blocks * lanes_out, high, count, taps), weight.dtype)
     for column in range(wide):
         kx = min(column // step, count - 1)
         padded[:channels, :, kx, window - 1 - (column - kx * step)] = weight[:, :, column]
@@ -78,16 +78,16 @@ def parameter_records(part: Part, lanes_out: int) -> Array:
     return words.astype("<u8").view(np.uint8).reshape(blocks, lanes_out * 8)
 
 
-def packed(part: Part, engine: Engine) -> Array:
-    """uint8 (blocks, bytes): the weight words of each block of output channels, blocks first, then parameters."""
+def packed(part: Part, engine: Engine, records: Array) -> Array:
+    """(blocks, elements) of the type of `records`: the weight words of each block of output channels, blocks first, then parameters."""
     word = engine.weight_word_bytes
     count = part.work.blocks
-    records = _padded(parameter_records(part, engine.lanes_out), engine.parameter_words * word)
+    records = _padded(records, engine.parameter_words * word)
     if part.blocks is None:
         return records
     blocks = part.blocks()
     size = blocks.shape[2] * blocks.shape[3]
-    padded = _padded(blocks.reshape(count, blocks.shape[1], size).view(np.uint8), -(-size // word) * word)
+    padded = _padded(blocks.reshape(count, blocks.shape[1], size).astype(records.dtype, copy=False), -(-size // word) * word)
     return np.concatenate([padded.reshape(count, -1), records], axis=1)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+import numpy as np
+
 from ridgeline.backends.hls.stage import RECORD_ELEMENTS
 from ridgeline.hardware.engine.engine import TABLE_BYTES, Engine
 from ridgeline.mapping.program import INSTRUCTION_BYTES, Compute, Instruction, Load, Mode, Store, Target
@@ -13,12 +15,13 @@ from ridgeline.mapping.program import INSTRUCTION_BYTES, Compute, Instruction, L
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """Adds. `iterations` are of the loops with an initiation interval of 1: their cycles, but for pipelines' depth and the memory's latency. The
-    rest counts elements (sums, of the accumulators); reads of the activation buffer leave padding out and are not counted here.
+    rest counts elements (sums, of the accumulators). Padding is not read.
     """
 
     iterations: int = 0
     memory_reads: int = 0
     memory_writes: int = 0
+    activation_reads: int = 0
     activation_writes: int = 0
     weight_reads: int = 0
     weight_writes: int = 0
@@ -26,6 +29,8 @@ class Counts:
     accumulator_writes: int = 0
     output_reads: int = 0
     output_writes: int = 0
+    table_reads: int = 0
+    table_writes: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(**{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)})
@@ -51,7 +56,7 @@ def _one(item: Instruction, engine: Engine) -> Counts:
 
 def _load(load: Load, engine: Engine) -> Counts:
     if load.target is Target.TABLE:
-        return Counts(iterations=TABLE_BYTES, memory_reads=TABLE_BYTES)
+        return Counts(iterations=TABLE_BYTES, memory_reads=TABLE_BYTES, table_writes=TABLE_BYTES * engine.lanes_out)
     beats = load.rows * load.beats
     elements = beats * engine.bus_bytes
     found = Counts(iterations=beats, memory_reads=elements)
@@ -62,7 +67,7 @@ def _compute(compute: Compute, engine: Engine) -> Counts:
     runs = compute.ky_count * compute.kx_count * compute.chunk_count
     reads = compute.y_count * compute.x_count
     emitted = reads if compute.mode is Mode.MATRIX else compute.y_count * _emitted(compute)
-    found = Counts(iterations=runs * reads) + _block(compute, engine) * (1 if compute.hold else runs)
+    found = Counts(iterations=runs * reads, activation_reads=_vectors(compute, engine)) + _block(compute, engine) * (1 if compute.hold else runs)
     added = 0 if compute.hold else runs - compute.first
     found += Counts(accumulator_writes=runs * emitted * engine.lanes_out, accumulator_reads=added * emitted * engine.lanes_out)
     if not compute.last:
@@ -70,7 +75,19 @@ def _compute(compute: Compute, engine: Engine) -> Counts:
     pixels = compute.output_rows * compute.output_columns
     vectors = pixels * engine.lanes_out
     drained = Counts(iterations=engine.lanes_out + pixels, accumulator_reads=vectors, output_writes=vectors)
-    return found + drained + Counts(weight_reads=RECORD_ELEMENTS * engine.lanes_out)
+    looked_up = vectors if compute.use_table else 0
+    return found + drained + Counts(weight_reads=RECORD_ELEMENTS * engine.lanes_out, table_reads=looked_up)
+
+
+def _vectors(compute: Compute, engine: Engine) -> int:
+    """Elements read from the activation buffer: those of rows and columns that are no padding."""
+    lanes = engine.lanes_in if compute.mode is Mode.MATRIX else engine.lanes_out
+    row = compute.row + compute.ky_row * np.arange(compute.ky_count)[:, None] + compute.y_row * np.arange(compute.y_count)
+    rows = int(np.count_nonzero((row >= 0) & (row < compute.rows)))
+    kx, chunk, x = np.ix_(np.arange(compute.kx_count), np.arange(compute.chunk_count), np.arange(compute.x_count))
+    first = compute.byte + compute.kx_byte * kx + engine.lanes_in * chunk + compute.x_byte * x
+    inside = np.minimum(first + lanes, compute.row_bytes) - np.maximum(first, 0)
+    return rows * int(np.maximum(inside, 0).sum())
 
 
 def _emitted(compute: Compute) -> int:

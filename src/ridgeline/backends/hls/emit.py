@@ -16,7 +16,8 @@ from ridgeline.mapping.program import INSTRUCTION_BYTES, Compute, Load, Mode, Op
 FOLDER = "hls"
 TOP = "ridgeline_engine"
 CXX_FLAGS = ("-O3", "-march=native", "-std=c++17", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-label")
-FILES = ("engine.h", "engine.cpp", "main.cpp", "Makefile", "hls.tcl", "vivado.tcl")
+FILES = ("engine.h", "engine.cpp", "main.cpp", "Makefile")
+SCRIPTS = ("hls.tcl", "vivado.tcl")
 WIDEST_PORT_BITS = 1024  # of an m_axi port
 MOST_BEATS = 256  # of an AXI burst
 PADDING_OF_MAXIMUM = -128  # the program's fill of a maximum: below every int8 code
@@ -30,6 +31,7 @@ class Board:
     name: str
     part: str
     clock_mhz: float
+    has_vitis: bool = True  # the vendor's tools know the part
 
     @property
     def period_ns(self) -> float:
@@ -39,7 +41,7 @@ class Board:
 def emit(program: Program, board: Board, number: Format = FORMATS["int8"]) -> dict[str, str]:
     """Always the same bytes for the same program. Addresses of the program count elements of `number`."""
     values = _values(program, board, number)
-    return {f"{FOLDER}/{name}": _rendered(name, values) for name in FILES}
+    return {f"{FOLDER}/{name}": _rendered(name, values) for name in (*FILES, *(SCRIPTS if board.has_vitis else ()))}
 
 
 def _rendered(name: str, values: dict[str, Any]) -> str:
@@ -88,7 +90,7 @@ def _values(program: Program, board: Board, number: Format) -> dict[str, Any]:
         "burst": min(MOST_BEATS, max(2, BURST_BYTES // beat_bytes)),
         "activation_factor": factor,
         "inputs": [_tensor(program.placements[name], "") for name in dict.fromkeys(program.inputs)],
-        "layers": [_tensor(program.placements[span.output], span.node) for span in program.spans],
+        "layers": _layers(program),
         "flags": " ".join(CXX_FLAGS),
         "arguments": " ".join(arguments),
         "tcl_arguments": " ".join(f"../../../../{path}" if path.endswith(".bin") else path for path in arguments),
@@ -129,6 +131,13 @@ def _trips(program: Program) -> dict[str, int]:
         "store_pixels": _most(item.pixels for item in stores),
         "store_vectors": _most(item.vectors for item in stores),
     }
+
+
+def _layers(program: Program) -> list[str]:
+    """What the test bench looks at: every layer's output, then outputs of the network that no layer writes."""
+    writers = {span.output: span.node for span in program.spans}
+    rest = {name: f"output {name}" for name in program.outputs if name not in writers}
+    return [_tensor(program.placements[name], label) for name, label in {**writers, **rest}.items()]
 
 
 def _most(values: Iterable[int]) -> int:

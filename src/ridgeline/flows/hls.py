@@ -1,0 +1,146 @@
+"""The C++ of a build: the engine cut to the program, its files, and what is predicted of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ridgeline.errors import DoesNotFitError, InputError
+from ridgeline.flows import choose as engines
+from ridgeline.flows.csim import INSTRUCTIONS
+from ridgeline.flows.design import PROGRAM, Predicted, PredictedLayer
+from ridgeline.flows.options import Options
+from ridgeline.formats import FORMATS, Format
+
+if TYPE_CHECKING:
+    from ridgeline.algorithm.graph import Graph
+    from ridgeline.explore.choose import Choice
+    from ridgeline.hardware.device import Device
+    from ridgeline.hardware.engine.engine import Engine
+    from ridgeline.mapping.program import Program
+
+KERNEL = "hls/engine.cpp"
+TRIES = 6  # at an array that the C++ has the multipliers for
+
+
+def require(options: Options) -> None:
+    """Raises InputError for options that do not go together."""
+    if options.format != "int8" and options.backend != "hls":
+        raise InputError(f"--format {options.format} needs --backend hls; the Verilog computes in int8")
+    if options.backend == "rtl":
+        return
+    if options.objective != "latency":
+        raise InputError(f"--objective {options.objective} needs --backend rtl; the C++ is of one engine")
+    if options.backend == "hls":
+        for name, given in (("--synth", options.synth), ("--wave", options.wave), ("--stalls", options.stalls > 0)):
+            if given:
+                raise InputError(f"{name} needs Verilog; give --backend rtl or both")
+
+
+def choose(graph: Graph, device: Device, options: Options) -> Choice:
+    """The engine and the tilings for the C++ alone: lanes as asked for, buffers cut to the network's tiles.
+
+    Raises DoesNotFitError naming the resource for a format that the device has no room for.
+    """
+    from ridgeline.backends.hls import DSP_SHARE, need
+
+    number = FORMATS[options.format]
+    have = device.resources
+    limit = {"dsp": options.caps.get("dsp", have.dsp), "bram": options.caps.get("bram", have.bram_18kb)}
+    caps = {"dsp": max(1, limit["dsp"] // DSP_SHARE[number.name]), "bram": max(1, limit["bram"] // number.bytes)}
+    counted = _counted(device, number)
+    over = ""
+    for _ in range(TRIES):
+        try:
+            choice = engines.choose(graph, counted, options, {**options.caps, **caps})
+        except DoesNotFitError as error:
+            raise DoesNotFitError(over or f"{number.name}: {error}") from error
+        choice = replace(choice, engine=cut(graph, choice, options.pins))
+        found = need(choice.engine, number)
+        exceeded = {name: found[name] - limit[name] for name in limit if found[name] > limit[name]}
+        if not exceeded:
+            return choice
+        name = next(iter(exceeded))
+        over = (
+            f"{number.name}: an engine of {choice.engine.lanes_out}x{choice.engine.lanes_in} lanes needs {found[name]:,} {name} but there are "
+            + (f"{limit[name]:,} on '{device.name}'; choose a larger device, a smaller format or looser pins and caps")
+        )
+        for name in exceeded:
+            caps[name] = max(1, caps[name] * limit[name] * 9 // (found[name] * 10))
+    raise DoesNotFitError(over)
+
+
+def _counted(device: Device, number: Format) -> Device:
+    """The device in elements instead of bytes. LUTs and flip-flops, which are not predicted for C++, are no limit."""
+    dram = msgspec.structs.replace(device.dram, bytes_per_s=max(1, device.dram.bytes_per_s // number.bytes))
+    return msgspec.structs.replace(device, dram=dram, resources=msgspec.structs.replace(device.resources, lut=10**7, ff=10**7))
+
+
+def cut(graph: Graph, choice: Choice, pins: Mapping[str, int]) -> Engine:
+    """The engine with the buffers that are not pinned as large as the network's tiles."""
+    from ridgeline.mapping.lower import lower
+    from ridgeline.mapping.snug import snug
+
+    found = snug(graph, choice.engine, choice.tilings)
+    engine = replace(found, **{name: getattr(choice.engine, name) for name in pins})
+    try:
+        lower(graph, engine, choice.tilings, pack=False)
+    except DoesNotFitError:  # a layer without a tiling of its own needs the room after all
+        return choice.engine
+    return engine
+
+
+def write(folder: Path, program: Program, device: Device, number: Format) -> None:
+    """The C++ and its scripts."""
+    from ridgeline.backends.hls import Board, emit
+
+    board = Board(name=device.name, part=device.part, clock_mhz=device.clock_mhz, has_vitis=device.family != "ecp5")
+    for path, text in emit(program, board, number).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+
+
+def write_program(folder: Path, program: Program, number: Format) -> None:
+    """program.bin; the instructions beside it where elements are no bytes."""
+    if number.name == "int8":
+        (folder / PROGRAM).write_bytes(program.image())
+        return
+    (folder / PROGRAM).write_bytes(program.elements(number.bytes))
+    (folder / INSTRUCTIONS).write_bytes(program.encoded())
+
+
+def resources(choice: Choice, number: Format) -> dict[str, int]:
+    """What the C++ is predicted to need, by the names of summary.json; LUTs and flip-flops are not predicted."""
+    from ridgeline.backends.hls import need
+
+    return need(choice.engine, number)
+
+
+def predicted(program: Program, number: Format) -> Predicted:
+    """Iterations of the kernel's pipelined loops, one a cycle: without the memory's latency and the pipelines' depth."""
+    from ridgeline.backends.hls import counts
+    from ridgeline.mapping.program import INSTRUCTION_BYTES, Compute
+
+    layers: list[PredictedLayer] = []
+    for span in program.spans:
+        items = program.instructions[span.start : span.stop]
+        found, computing = counts(items, program.engine), counts([item for item in items if isinstance(item, Compute)], program.engine)
+        layers.append(
+            PredictedLayer(
+                name=span.node,
+                cycles=found.iterations,
+                bound="compute" if 2 * computing.iterations >= found.iterations else "memory",
+                read_bytes=found.memory_reads * number.bytes + len(items) * INSTRUCTION_BYTES,
+                write_bytes=found.memory_writes * number.bytes,
+            )
+        )
+    return Predicted(
+        cycles=sum(layer.cycles for layer in layers),
+        read_bytes=sum(layer.read_bytes for layer in layers),
+        write_bytes=sum(layer.write_bytes for layer in layers),
+        layers=tuple(layers),
+    )

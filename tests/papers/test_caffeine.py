@@ -4,7 +4,7 @@ import pytest
 
 from ridgeline.errors import InputError
 from ridgeline.mapping.uniform import fully_connected
-from ridgeline.papers.caffeine import BOARDS, ROOFLINE_LAYER, Caffeine
+from ridgeline.papers.caffeine import BOARDS, ROOFLINE_LAYER, Caffeine, beyond
 from ridgeline.papers.networks import vgg16_convolutions, vgg16_dense
 from ridgeline.papers.paper import reproduce
 
@@ -72,3 +72,11 @@ def test_other_parameters_and_bad_ones() -> None:
     ):
         with pytest.raises(InputError, match=message):
             reproduce("caffeine", **given)
+
+
+def test_more_is_in_the_papers_limits() -> None:
+    design = beyond().chosen
+    assert design.engine.dsp("DSP48E2") <= 1058
+    assert design.engine.bram_18kb <= 2160
+    assert sum(item.cost.macs for item in design.layers) == 32 * 15_470_264_320
+    assert design.gops >= 1.2 * 2 * 15_470_264_320 / 101.15e-3 / 1e9

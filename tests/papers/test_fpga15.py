@@ -5,7 +5,7 @@ import pytest
 
 from ridgeline.errors import InputError
 from ridgeline.explore.uniform import search
-from ridgeline.papers.fpga15 import LAYERS, UNLIMITED, Fpga15
+from ridgeline.papers.fpga15 import LAYERS, UNLIMITED, Fpga15, beyond
 from ridgeline.papers.paper import reproduce
 
 SIZES = {"conv1": (3, 48, 55, 11, 4), "conv2": (48, 128, 27, 5, 1), "conv3": (256, 192, 13, 3, 1), "conv4": (192, 192, 13, 3, 1)}
@@ -94,3 +94,12 @@ def test_within_the_boards_block_rams_the_first_layer_takes_some_tiles() -> None
 def test_bad_parameters(given: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         reproduce("fpga15", **given)
+
+
+def test_more_is_in_the_papers_limits() -> None:
+    design = beyond().chosen
+    modelled = next(row.ours for row in reproduce("fpga15").rows if row.quantity == "throughput")
+    assert design.engine.dsp("DSP48E1") <= 2240
+    assert design.engine.bram_18kb <= 2060
+    assert sum(item.cost.macs for item in design.layers) == 665_784_864
+    assert design.gops >= 1.3 * modelled

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ridgeline.errors import DoesNotFitError, InputError, unknown_name
-from ridgeline.explore.uniform import Budget, LayerDesign, Study, UniformDesign, design_of, memory_of
+from ridgeline.explore.uniform import Budget, LayerDesign, Study, UniformChoice, UniformDesign, design_of, memory_of, search
 from ridgeline.formats import read_format
 from ridgeline.hardware.device import read_device
 from ridgeline.mapping.uniform import ORDERS, Memory, Model, UniformCost, cost, fully_connected, tile_of
@@ -166,3 +166,14 @@ class Caffeine:
 def _gops(layers: Sequence[LayerDesign], clock_mhz: float) -> float:
     total = sum((item.cost for item in layers), UniformCost())
     return 2 * total.macs / sum(item.cost.time_s(clock_mhz) for item in layers) / 1e9
+
+
+def beyond() -> UniformChoice:
+    """The paper's own limits on KU060, 1,058 DSP blocks, 10 GB/s by bursts, 200 MHz, VGG16 in fixed16 with a batch of 32, with what its design
+    leaves: the memory's whole bandwidth for whichever array needs it, and lanes that divide the network's layers."""
+    board = read_device("ku060")
+    layers = (*vgg16_convolutions(batch=32), *vgg16_dense(batch=32, weight_major=True))
+    budget = Budget(
+        dsp_kind=board.dsp_kind, dsp=1058, bram_18kb=board.resources.bram_18kb, clock_mhz=200.0, memory=Caffeine().memory(revised=True)
+    )  # fmt: skip
+    return search(Study(layers=layers, format=read_format("fixed16"), budget=budget))

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ridgeline.errors import InputError, unknown_name
-from ridgeline.explore.uniform import Budget, Layer, Study, UniformChoice, search
+from ridgeline.explore.uniform import Budget, Layer, Study, UniformChoice, memory_of, search
 from ridgeline.formats import read_format
-from ridgeline.mapping.uniform import Memory, Model
+from ridgeline.hardware.device import read_device
+from ridgeline.mapping.uniform import Memory, Model, Reduction
 from ridgeline.papers.networks import convolution
 from ridgeline.papers.paper import Published
 
@@ -118,3 +119,21 @@ def figures(study: Study, choice: UniformChoice) -> dict[str, float]:
     found["throughput"] = chosen.gops
     found["time of the layers"] = GROUPS * chosen.time_s * 1e3
     return found
+
+
+def beyond() -> UniformChoice:
+    """The paper's own limits, 2,240 DSP blocks at 5 a multiply-accumulate and the board's block RAMs, clock and bandwidth, with what its design
+    leaves: lanes that take whole windows, gathered while they are loaded; groups of a layer that share their input as one; tiles at the border as
+    small as they are."""
+    board = read_device("vc707")
+    layers = (
+        Layer(name="conv1", nest=convolution(m=96, c=3, size=55, kernel=11, stride=4)),
+        Layer(name="conv2", nest=LAYERS["conv2"], times=GROUPS),
+        Layer(name="conv3", nest=convolution(m=384, c=256, size=13, kernel=3)),
+        Layer(name="conv4", nest=LAYERS["conv4"], times=GROUPS),
+        Layer(name="conv5", nest=LAYERS["conv5"], times=GROUPS),
+    )
+    budget = Budget(
+        dsp_kind=board.dsp_kind, dsp=2240, bram_18kb=board.resources.bram_18kb, clock_mhz=100.0, memory=memory_of(board)
+    )  # fmt: skip
+    return search(Study(layers=layers, format=read_format("float32"), budget=budget, model=Model(reduction=Reduction.WINDOW)))

@@ -1,4 +1,4 @@
-"""Cutting a graph: its parts one after another are the whole, and what crosses is what the later ones read."""
+"""Cutting a graph: its sections one after another are the whole, and what crosses is what the later ones read."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ridgeline.algorithm import zoo
-from ridgeline.algorithm.cut import alive, crossing_bytes, part, parts, port_name, run_parts
+from ridgeline.algorithm.cut import alive, crossing_bytes, port_name, run_sections, section, sections
 from ridgeline.algorithm.graph import Graph
 from ridgeline.algorithm.onnx.reader import read_network
 from ridgeline.algorithm.passes.calibrate import noise
@@ -25,10 +25,10 @@ def _stops(rng: np.random.Generator, graph: Graph) -> tuple[int, ...]:
 def _check(graph: Graph, stops: tuple[int, ...], rng: np.random.Generator) -> None:
     codes = random_codes(rng, graph, images=2)
     whole = run_integer(graph, codes)
-    made = parts(graph, stops)
+    made = sections(graph, stops)
     for piece in made:
         piece.verify()
-    found = run_parts(graph, made, codes)
+    found = run_sections(graph, made, codes)
     assert set(found) == {port.name for port in graph.outputs}
     for port in graph.outputs:
         expected = port.to_array(whole[port.tensor])
@@ -43,12 +43,12 @@ def test_random_networks(seed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", LAYER_KINDS)
-def test_a_part_of_one_node_is_the_graph(kind: str) -> None:
+def test_a_section_of_one_node_is_the_graph(kind: str) -> None:
     rng = np.random.default_rng(len(kind))
     graph = random_layer_graph(rng, kind)
     _check(graph, (1,), rng)
-    assert part(graph, 0, 1).inputs == graph.inputs
-    assert part(graph, 0, 1).outputs == graph.outputs
+    assert section(graph, 0, 1).inputs == graph.inputs
+    assert section(graph, 0, 1).outputs == graph.outputs
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in zoo.describe() if entry.engine])
@@ -103,8 +103,8 @@ def test_ports_of_other_names_than_the_networks() -> None:
     assert len({port_name(graph, tensor) for tensor in graph.tensors}) == len(graph.tensors)
 
 
-def test_parts_outside_the_graph() -> None:
+def test_sections_outside_the_graph() -> None:
     graph = random_network(np.random.default_rng(3), blocks=2)
     for start, stop in ((0, 0), (2, 1), (-1, 1), (0, len(graph.nodes) + 1)):
         with pytest.raises(InputError, match=r"is not within its \d+ nodes"):
-            part(graph, start, stop)
+            section(graph, start, stop)

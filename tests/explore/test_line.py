@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ridgeline.algorithm import zoo
-from ridgeline.algorithm.cut import crossing_bytes, part
+from ridgeline.algorithm.cut import crossing_bytes, section
 from ridgeline.algorithm.graph import Graph
 from ridgeline.algorithm.onnx.reader import read_network
 from ridgeline.algorithm.passes.calibrate import noise
@@ -27,7 +27,7 @@ OBJECTIVES: tuple[Objective, ...] = ("latency", "throughput")
 
 
 class MadeUp:
-    """Times by the part's first and last layer and by board; bounds below them; and the searches that were made."""
+    """Times by the section's first and last layer and by board; bounds below them; and the searches that were made."""
 
     def __init__(self, rng: np.random.Generator, *, refusals: float = 0.0) -> None:
         self.rng, self.refusals = rng, refusals
@@ -60,7 +60,7 @@ class MadeUp:
             stages: list[float] = []
             for start, stop, device in zip(starts, stops, devices, strict=True):
                 stages += [crossing_bytes(graph, start) / rate] if start else []
-                stages.append(self.times[self.key(part(graph, start, stop), device)])
+                stages.append(self.times[self.key(section(graph, start, stop), device)])
             found = min(found, max(stages) if objective == "throughput" else sum(stages))
         return found
 
@@ -82,12 +82,12 @@ def test_equal_to_brute_force(boards: list[Device], objective: Objective) -> Non
         rate = float(rng.choice([1.0, 8.0, 64.0]))
         expected = made.best(graph, devices, rate, objective)
         if expected == np.inf:
-            with pytest.raises(DoesNotFitError, match=r"cannot be cut so that every part fits its board; layer.* it is too large"):
+            with pytest.raises(DoesNotFitError, match=r"cannot be cut so that every section fits its board; layer.* it is too large"):
                 explore_line(graph, devices, rate, objective=objective, search=made.search, bound=made.bound)
             continue
         found = explore_line(graph, devices, rate, objective=objective, search=made.search, bound=made.bound)
         assert found.partition.time_s == expected
-        assert len(made.searched) == len(set(made.searched)) == found.explored.searched, "a part is searched once"
+        assert len(made.searched) == len(set(made.searched)) == found.explored.searched, "a section is searched once"
         names = [f"{piece.nodes[0].name} {piece.nodes[-1].name} {device.name}" for piece, device in zip(found.graphs, devices, strict=True)]
         assert list(found.designs) == names
         assert [node.name for piece in found.graphs for node in piece.nodes] == [node.name for node in graph.nodes]
@@ -104,12 +104,12 @@ def test_bounds_spare_searches(boards: list[Device]) -> None:
     free = explore_line(graph, boards, 1e9, **values, advance=lambda done, total: said.append((done, total)))
     assert free.partition == exact.partition
     assert free.explored.searched > len(boards)
-    assert said[-1] == (free.explored.parts, free.explored.parts)
-    assert free.explored.pruned == free.explored.parts - free.explored.searched
+    assert said[-1] == (free.explored.sections, free.explored.sections)
+    assert free.explored.pruned == free.explored.sections - free.explored.searched
 
 
 def test_more_boards_than_layers(boards: list[Device]) -> None:
-    graph = part(random_network(np.random.default_rng(2), blocks=6), 0, 2)
+    graph = section(random_network(np.random.default_rng(2), blocks=6), 0, 2)
     with pytest.raises(InputError, match=r"has 2 layers, fewer than the 3 boards; every board takes at least one"):
         explore_line(graph, boards, 1e9, objective="latency", search=MadeUp(np.random.default_rng(1)).search)
 
@@ -119,11 +119,11 @@ def integer(name: str) -> Graph:
     return quantise(network.graph, noise(network.graph, np.random.default_rng(1)))
 
 
-def parts_of(graph: Graph, seed: int, count: int) -> list[Graph]:
+def sections_of(graph: Graph, seed: int, count: int) -> list[Graph]:
     rng = np.random.default_rng(seed)
     spans = [(start, stop) for start in range(len(graph.nodes)) for stop in range(start + 1, len(graph.nodes) + 1)]
     chosen = rng.choice(len(spans), size=min(count, len(spans)), replace=False)
-    return [part(graph, *spans[index]) for index in sorted(chosen)]
+    return [section(graph, *spans[index]) for index in sorted(chosen)]
 
 
 @pytest.mark.parametrize("name", ["alexnet", "resnet18", "mobilenetv2", "ds-cnn"])
@@ -132,7 +132,7 @@ def parts_of(graph: Graph, seed: int, count: int) -> list[Graph]:
 def test_the_pruned_search_and_its_bounds(name: str, device: str, objective: Objective) -> None:
     """The pruned search chooses what the whole one does, and the bound is never above what either finds."""
     board, bound = read_device(device), Bound(objective, {}, {})
-    for piece in parts_of(integer(name), 5, 3 if objective == "latency" else 1):
+    for piece in sections_of(integer(name), 5, 3 if objective == "latency" else 1):
         whole = choose(piece, board, objective=objective)
         seconds, found = BoardSearch(objective=objective)(piece, board)
         assert (found.engine, found.copies, found.cycles, found.tilings) == (whole.engine, whole.copies, whole.cycles, whole.tilings)

@@ -52,7 +52,7 @@ def test_the_summary(lined: Lined, options: Options) -> None:
     assert found["throughput_images_per_s"] == 1 / max(stages) == pytest.approx(1 / found["pipeline"]["period_s"])
     assert found["bottleneck"] == f"link {stages.index(max(stages)) - 2}"
     assert found["gops"] == pytest.approx(2 * found["macs"] * found["throughput_images_per_s"] / 1e9)
-    assert found["explored"]["searched"] + found["explored"]["pruned"] == found["explored"]["parts"]
+    assert found["explored"]["searched"] + found["explored"]["pruned"] == found["explored"]["sections"]
 
 
 def through_interpreters(lined: Lined, codes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -148,7 +148,9 @@ def test_refusals(options: Options, tmp_path: Path) -> None:
         explore(replace(options, device="ulx3s-85f", link_gb_per_s=None))
     with pytest.raises(InputError, match="--data calibrates the designs that --out receives; give --out too"):
         explore_boards(options)
-    with pytest.raises(DoesNotFitError, match=r"cannot be cut so that every part fits its board; layer 'conv' on 'ulx3s-85f': the smallest engine"):
+    with pytest.raises(InputError, match="--engine is uniform, but boards in a line take programmable alone; give one board for it"):
+        explore(replace(options, data=None, engine="uniform"))
+    with pytest.raises(DoesNotFitError, match=r"cannot be cut so that every section fits its board; layer 'conv' on 'ulx3s-85f': the"):
         explore_boards(replace(options, caps={"dsp": 3}), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

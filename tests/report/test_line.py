@@ -15,7 +15,7 @@ SUMMARY = {
     "network": "alexnet", "objective": "throughput", "link_gb_per_s": 1.25, "boards": [BOARD, BOARD | {"link_bytes": None, "link_time_s": None}],
     "throughput_images_per_s": 784.4, "latency_s": 0.03, "macs": 1, "gops": 1136.0, "bottleneck": "board 2",
     "pipeline": {"images": 3, "fill_s": 0.03, "period_s": 0.001, "time_s": 0.1},
-    "explored": {"parts": 60, "searched": 7, "pruned": 53, "time_s": 1.0},
+    "explored": {"sections": 60, "searched": 7, "pruned": 53, "time_s": 1.0},
 }  # fmt: skip
 
 

@@ -30,10 +30,10 @@ def every_partition(times: Times, objective: Objective) -> dict[tuple[int, ...],
 
 
 def random_times(rng: np.random.Generator, *, layers: int, boards: int) -> Times:
-    """Whole numbers, so that sums are exact; a few parts that a board cannot run; equal boards now and then."""
+    """Whole numbers, so that sums are exact; a few sections that a board cannot run; equal boards now and then."""
     shape = (boards, layers + 1, layers + 1)
     table = rng.integers(1, 60, shape).astype(float)
-    if rng.random() < 0.5:  # as of real layers: a part takes longer than each of its layers
+    if rng.random() < 0.5:  # as of real layers: a section takes longer than each of its layers
         table = np.cumsum(table, axis=2)
     if rng.random() < 0.3:
         table[:] = table[0]
@@ -54,13 +54,13 @@ def test_equal_to_brute_force() -> None:
                 continue
             assert found.time_s == min(every.values()) < np.inf
             assert every[found.stops] == found.time_s
-            assert found.parts[0][0] == 0
-            assert found.parts[-1][1] == times.layers
-            assert all(stop > start for start, stop in found.parts)
+            assert found.sections[0][0] == 0
+            assert found.sections[-1][1] == times.layers
+            assert all(stop > start for start, stop in found.sections)
 
 
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
-def test_through_a_part(objective: Objective) -> None:
+def test_through_a_section(objective: Objective) -> None:
     rng = np.random.default_rng(7)
     for _ in range(100):
         boards = int(rng.integers(1, 5))

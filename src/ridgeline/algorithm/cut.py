@@ -1,8 +1,8 @@
 """A graph cut into consecutive sub-graphs: what each computes, and what crosses between two of them.
 
-Running the parts one after another gives the same bytes as the whole graph. A tensor that is made in one part and read in a later one crosses
-every cut between the two; a part that neither makes nor reads it is not concerned, whoever carries it past is. The network's inputs are there
-before the first part, and its outputs are wanted after the last one, so both may cross too. Constants do not: a part has those it reads.
+Running the sections one after another gives the same bytes as the whole graph. A tensor that is made in one section and read in a later one crosses
+every cut between the two; a section that neither makes nor reads it is not concerned, whoever carries it past is. The network's inputs are there
+before the first section, and its outputs are wanted after the last one, so both may cross too. Constants do not: a section has those it reads.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def crossing_bytes(graph: Graph, position: int) -> int:
     return sum(graph.tensors[name].elements for name in alive(graph, position))
 
 
-def part(graph: Graph, start: int, stop: int) -> Graph:
+def section(graph: Graph, start: int, stop: int) -> Graph:
     """Nodes [start, stop) as a graph of their own. Its inputs are what they read of what is made before, its outputs what is wanted after them.
 
-    The whole graph's ports stay as they are where they belong to the first or the last part; all others hold a tensor as (channels, height, width).
+    The whole graph's ports stay as they are in the first and the last section; all others hold a tensor as (channels, height, width).
     """
     if not 0 <= start < stop <= len(graph.nodes):
-        raise InputError(f"part [{start}, {stop}) of network '{graph.name}' is not within its {len(graph.nodes)} nodes")
+        raise InputError(f"section [{start}, {stop}) of network '{graph.name}' is not within its {len(graph.nodes)} nodes")
     nodes = graph.nodes[start:stop]
     made = {node.output for node in nodes}
     read = dict.fromkeys(name for node in nodes for name in node.inputs if name not in made)
@@ -50,9 +50,9 @@ def part(graph: Graph, start: int, stop: int) -> Graph:
     )
 
 
-def parts(graph: Graph, stops: Sequence[int]) -> tuple[Graph, ...]:
-    """The whole graph, each part ending before the node that `stops` names; the last stop is the number of nodes."""
-    return tuple(part(graph, start, stop) for start, stop in zip((0, *stops[:-1]), stops, strict=True))
+def sections(graph: Graph, stops: Sequence[int]) -> tuple[Graph, ...]:
+    """The whole graph, each section ending before the node that `stops` names; the last stop is the number of nodes."""
+    return tuple(section(graph, start, stop) for start, stop in zip((0, *stops[:-1]), stops, strict=True))
 
 
 def _ports(graph: Graph, tensors: Sequence[str], own: Sequence[Port]) -> tuple[Port, ...]:
@@ -76,8 +76,8 @@ def port_name(graph: Graph, tensor: str) -> str:
     return name
 
 
-def run_parts(graph: Graph, made: Sequence[Graph], inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """The network's outputs (batch, *shape) by port, given its inputs' int8 codes: each part run on what crosses from the parts before it."""
+def run_sections(graph: Graph, made: Sequence[Graph], inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The network's outputs (batch, *shape) by port, given its inputs' int8 codes: each section run on what crosses from the sections before it."""
     tensors = {port.tensor: port.to_tensor(inputs[port.name], graph.tensors[port.tensor]) for port in graph.inputs}
     for piece in made:
         found = run_integer(piece, {port.name: port.to_array(tensors[port.tensor]) for port in piece.inputs})

@@ -93,7 +93,7 @@ def lined(summary: Mapping[str, Any], out: Path | None) -> str:
         "slowest": summary["bottleneck"],
         "latency": f"{1e3 * summary['latency_s']:,.4g} ms an image",
         "batch": f"{batch['images']:,} images in {1e3 * batch['time_s']:,.4g} ms; the first after {1e3 * batch['fill_s']:,.4g} ms",
-        "explored": f"{seen['searched']:,} of {seen['parts']:,} parts searched, the others pruned with proof, in {seen['time_s']:.2f} s",
+        "explored": f"{seen['searched']:,} of {seen['sections']:,} sections searched, the others pruned with proof, in {seen['time_s']:.2f} s",
         "report": "" if out is None else f"{out}/report.html",
     }
     head = ["board", "device", "layers", "engines", "lanes", "cycles", "ms", "dsp", "bram", "link bytes", "link ms"]

@@ -43,7 +43,7 @@ AHEAD_BLOCKS = 3  # of weights, with their parameters: read from the buffer befo
 class Bound:
     """`bound(graph, device)` in seconds: of one image (latency), or between two images of all copies of the engine (throughput).
 
-    Layers are remembered: parts of one network share them.
+    Layers are remembered: sections of one network share them.
     """
 
     objective: Objective

@@ -1,9 +1,9 @@
 """Where to cut a network over boards in a line, and the design of each board: the dynamic programme of `system.line` on the times of a search.
 
 T(i, j) is what a single board's search finds for layers i..j, and each entry of the table costs one such search. So the table begins with lower
-bounds, of which each stands for a search not made: as long as the best partition holds such an entry, its parts are searched and the programme
+bounds, of which each stands for a search not made: as long as the best partition holds such an entry, its sections are searched and the programme
 runs again. When the best partition holds none, it is the best of all: any other one takes at least its bounds' time, which is no less. What is
-never searched is so proven not to be better. Equal boards share one table, and a part is searched once.
+never searched is so proven not to be better. Equal boards share one table, and a section is searched once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from ridgeline.algorithm.cut import crossing_bytes, part, parts
+from ridgeline.algorithm.cut import crossing_bytes, section, sections
 from ridgeline.algorithm.graph import Graph
 from ridgeline.errors import DoesNotFitError, InputError, RidgelineError, UnsupportedError
 from ridgeline.hardware.device import Device
@@ -29,22 +29,22 @@ Design = TypeVar("Design")
 # latency those of one image. Raises DoesNotFitError or UnsupportedError when there is none.
 Search: TypeAlias = Callable[[Graph, Device], tuple[float, Design]]
 Bound: TypeAlias = Callable[[Graph, Device], float]  # seconds, never above what the search gives
-Advance: TypeAlias = Callable[[int, int], None]  # parts decided, of all
+Advance: TypeAlias = Callable[[int, int], None]  # sections decided, of all
 Place: TypeAlias = tuple[int, int, int]  # kind of board, layers [start, stop)
 SLACK = 1e-9  # relative: of sums in another order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explored:
-    """`parts` counts those that some partition has, for each kind of board; those not searched are proven not to be better by their bounds."""
+    """`sections` counts those that some partition has, for each kind of board; those not searched are proven not to be better by their bounds."""
 
-    parts: int
+    sections: int
     searched: int
     time_s: float
 
     @property
     def pruned(self) -> int:
-        return self.parts - self.searched
+        return self.sections - self.searched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,7 +77,7 @@ def explore_line(
 
     def searched(place: Place) -> tuple[float, Design] | RidgelineError:
         try:
-            return search(part(graph, *place[1:]), table.boards[place[0]])
+            return search(section(graph, *place[1:]), table.boards[place[0]])
         except (DoesNotFitError, UnsupportedError) as error:
             return error
 
@@ -93,10 +93,10 @@ def explore_line(
                     advance(*table.decided())
     return Line(
         partition=found,
-        graphs=parts(graph, found.stops),
+        graphs=sections(graph, found.stops),
         designs=tuple(designs[place] for place in table.places(found)),
         link_bytes=tuple(crossing_bytes(graph, stop) for stop in found.stops[:-1]),
-        explored=Explored(parts=int(table.possible.sum()), searched=int(table.known.sum()), time_s=time.perf_counter() - started),
+        explored=Explored(sections=int(table.possible.sum()), searched=int(table.known.sum()), time_s=time.perf_counter() - started),
     )
 
 
@@ -117,7 +117,7 @@ class _Table:
     links: Array
     objective: Objective
     times: Array  # (kinds, layers + 1, layers + 1)
-    possible: Array  # the same shape: whether some partition has the part
+    possible: Array  # the same shape: whether some partition has the section
     known: Array  # whether that is the search's time
     refused: dict[Place, RidgelineError] = field(default_factory=dict[Place, RidgelineError])
 
@@ -139,7 +139,7 @@ class _Table:
         )
         if bound is not None:
             for start, stop in np.argwhere(table.possible.any(axis=0)).tolist():
-                piece = part(graph, start, stop)
+                piece = section(graph, start, stop)
                 table.times[:, start, stop] = [bound(piece, board) for board in boards]
         return table
 
@@ -151,7 +151,7 @@ class _Table:
         return found
 
     def places(self, found: Partition) -> list[Place]:
-        return [(kind, start, stop) for kind, (start, stop) in zip(self.kinds, found.parts, strict=True)]
+        return [(kind, start, stop) for kind, (start, stop) in zip(self.kinds, found.sections, strict=True)]
 
     def open_places(self, found: Partition) -> list[Place]:
         return [place for place in dict.fromkeys(self.places(found)) if not self.known[place]]
@@ -165,7 +165,7 @@ class _Table:
         self.settle(place, np.inf)
 
     def decided(self) -> tuple[int, int]:
-        """(parts that are searched or proven not to be better than what is known, all)."""
+        """(sections that are searched or proven not to be better than what is known, all)."""
         settled = self.known.copy()
         done = best(self._line(np.where(self.known, self.times, np.inf)), self.objective)
         if done is not None:
@@ -178,12 +178,12 @@ class _Table:
         return Times(boards=times[list(self.kinds)], links=self.links)
 
     def _refusal(self) -> DoesNotFitError:
-        """Names the smallest part that does not fit."""
+        """Names the smallest section that does not fit."""
         (kind, start, stop), error = min(self.refused.items(), key=lambda item: (item[0][2] - item[0][1], item[0]))
         nodes = self.graph.nodes[start:stop]
         where = f"layer '{nodes[0].name}'" if len(nodes) == 1 else f"layers '{nodes[0].name}' to '{nodes[-1].name}'"
         return DoesNotFitError(
-            f"network '{self.graph.name}' cannot be cut so that every part fits its board; {where} on '{self.boards[kind].name}': {error}"
+            f"network '{self.graph.name}' cannot be cut so that every section fits its board; {where} on '{self.boards[kind].name}': {error}"
         )
 
 

@@ -47,8 +47,7 @@ def explore_boards(options: Options, progress: Progress | None = None, *, out: P
     progress = progress or Silent()
     devices = read_boards(options)
     link_bytes_per_s = read_link(options, len(devices))
-    if options.data is not None and out is None:
-        raise InputError("--data calibrates the designs that --out receives; give --out too")
+    _check(options, out)
     with ExitStack() as stack:
         folder = None if out is None else stack.enter_context(output_folder(out))
         graph, codes = _quantised(options, len(devices), progress)
@@ -61,6 +60,15 @@ def explore_boards(options: Options, progress: Progress | None = None, *, out: P
             if options.data is None:
                 progress.note("no --data: calibrated on seeded noise, so the designs say nothing about quality on real inputs")
     return Lined(line=line, run=run, summary=found)
+
+
+def _check(options: Options, out: Path | None) -> None:
+    if options.data is not None and out is None:
+        raise InputError("--data calibrates the designs that --out receives; give --out too")
+    others = (("engine", options.engine, "programmable"), ("format", options.format, "int8"), ("reduction", options.reduction, "channels"))
+    for name, value, own in others:
+        if value != own:
+            raise InputError(f"--{name} is {value}, but boards in a line take {own} alone; give one board for it")
 
 
 def _quantised(options: Options, boards: int, progress: Progress) -> tuple[Graph, dict[str, Array]]:
@@ -148,7 +156,7 @@ def _summary(
         "bottleneck": bottleneck(stages),
         "pipeline": {"images": len(run.ends_s), "fill_s": run.fill_s, "period_s": run.period_s, "time_s": run.time_s},
         "explored": {
-            "parts": explored.parts,
+            "sections": explored.sections,
             "searched": explored.searched,
             "pruned": explored.pruned,
             "time_s": round(explored.time_s, 6),

@@ -6,7 +6,7 @@ cross after layer i pass a link:
     throughput:  F(j, k) = min over i < j of max(F(i, k - 1), X(i), T(i + 1, j))
     latency:     F(j, k) = min over i < j of     F(i, k - 1) + X(i) + T(i + 1, j)
 
-Boards and links may differ, so T and X have a table for each. All times are seconds; an infinite one is a part that a board cannot run.
+Boards and links may differ, so T and X have a table for each. All times are seconds; an infinite one is a section that a board cannot run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Partition:
     time_s: float
 
     @property
-    def parts(self) -> tuple[tuple[int, int], ...]:
+    def sections(self) -> tuple[tuple[int, int], ...]:
         """[start, stop) of the layers of each board."""
         return tuple(zip((0, *self.stops[:-1]), self.stops, strict=True))
 
@@ -57,7 +57,7 @@ class Times:
 
 
 def best(times: Times, objective: Objective) -> Partition | None:
-    """Of equally good partitions the one whose last cuts come first; None when each has a part that its board cannot run."""
+    """Of equally good partitions the one whose last cuts come first; None when each has a section that its board cannot run."""
     joined = _joined(objective)
     found = _prefixes(times, joined)
     if np.isinf(found[-1][-1]):
@@ -76,12 +76,12 @@ def through(times: Times, objective: Objective) -> Array:
     for board in range(len(times.boards)):
         arriving = before[board] if board == 0 else joined(before[board], times.links[board - 1])
         leaving = after[board] if board == len(times.boards) - 1 else joined(after[board], times.links[board])
-        found[board] = joined(joined(arriving[:, None], _parts(times, board)), leaving[None, :])
+        found[board] = joined(joined(arriving[:, None], _sections(times, board)), leaving[None, :])
     return found
 
 
-def _parts(times: Times, board: int) -> Array:
-    """Infinite where a part holds no layer."""
+def _sections(times: Times, board: int) -> Array:
+    """Infinite where a section holds no layer."""
     return np.where(np.triu(np.ones(times.boards.shape[1:], bool), 1), times.boards[board], np.inf)
 
 
@@ -108,7 +108,7 @@ def _prefixes(times: Times, joined: Joined) -> list[Array]:
 def _steps(times: Times, before: Array, board: int, joined: Joined) -> Array:
     """[i, j]: the best of layers [0, j) when the board has [i, j)."""
     arriving = before if board == 0 else joined(before, times.links[board - 1])
-    return joined(arriving[:, None], _parts(times, board))
+    return joined(arriving[:, None], _sections(times, board))
 
 
 def _suffixes(times: Times, joined: Joined) -> list[Array]:
@@ -117,7 +117,7 @@ def _suffixes(times: Times, joined: Joined) -> list[Array]:
     found = [_nothing(times.layers, times.layers)]
     for board in range(count - 1, 0, -1):
         leaving = found[0] if board == count - 1 else joined(found[0], times.links[board])
-        found.insert(0, joined(_parts(times, board), leaving[None, :]).min(axis=1))
+        found.insert(0, joined(_sections(times, board), leaving[None, :]).min(axis=1))
     return found
 
 

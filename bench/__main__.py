@@ -16,6 +16,7 @@ FIGURES = {
     "zoo": "bench.zoo:measure",
     "random-networks": "bench.random_networks:measure",
     "random-layers": "bench.random_layers:measure",
+    "pipeline": "bench.pipeline:measure",
     "resources": "bench.resources:measure",
     "fmax": "bench.fmax:measure",
     "demo": "bench.demo:measure",

@@ -1,4 +1,7 @@
-"""Puts measured rows into the README's table: `python -m bench --json > rows.json; python -m bench.readme rows.json ...`."""
+"""Puts measured rows, and the papers' tables, into the README:
+
+python -m bench --json > rows.json; ridgeline reproduce all --json > papers.json; python -m bench.readme rows.json papers.json
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,52 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
-START, STOP = "<!-- figures -->", "<!-- end of figures -->"
 README = Path(__file__).parents[1] / "README.md"
+VERDICT = {True: "yes", False: "**no**", None: "–"}
 
 
 def main(paths: list[str]) -> None:
-    rows = [row for path in paths for row in json.loads(Path(path).read_text(encoding="utf-8"))]
-    verdict = {True: "yes", False: "**no**", None: "–"}
-    lines = ["| figure | measured | target | worst case or detail | holds | peer |", "|---|---|---|---|---|---|"]
-    columns = ("figure", "value", "target", "worst", "holds", "peer")
-    lines += [f"| {' | '.join(row[name] for name in columns)} |" for row in ({**row, "holds": verdict[row["holds"]]} for row in rows)]
+    """Raises ValueError for a file that holds neither."""
+    found = [json.loads(Path(path).read_text(encoding="utf-8")) for path in paths]
+    rows = [row for item in found if isinstance(item, list) for row in item]
+    papers = [paper for item in found if isinstance(item, dict) for paper in item["papers"]]
     text = README.read_text(encoding="utf-8")
-    body = "\n".join([START, *lines, STOP])
-    README.write_text(re.sub(f"{START}.*{STOP}", lambda _: body, text, flags=re.S), encoding="utf-8")
+    if rows:
+        text = _replaced(text, "figures", _figures(rows))
+    if papers:
+        text = _replaced(text, "papers", _papers(papers))
+    README.write_text(text, encoding="utf-8")
+
+
+def _replaced(text: str, name: str, lines: list[str]) -> str:
+    start, stop = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    return re.sub(f"{start}.*{stop}", lambda _: "\n".join([start, *lines, stop]), text, flags=re.S)
+
+
+def _figures(rows: list[dict[str, Any]]) -> list[str]:
+    columns = ("figure", "value", "target", "worst", "holds", "peer")
+    head = ["| figure | measured | target | worst case or detail | holds | peer |", "|---|---|---|---|---|---|"]
+    return head + [f"| {' | '.join(row[name] for name in columns)} |" for row in ({**row, "holds": VERDICT[row["holds"]]} for row in rows)]
+
+
+def _papers(papers: list[dict[str, Any]]) -> list[str]:
+    lines = ["| paper | quantity | published | ours | error | tolerance | holds |", "|---|---|---|---|---|---|---|"]
+    for paper in papers:
+        for row in paper["rows"]:
+            numbers = (_number(row["published"], row["unit"]), _number(row["ours"], ""), _percent(row["error"]), _percent(row["tolerance"]))
+            lines.append(f"| {' | '.join((paper['paper'], row['quantity'], *numbers, VERDICT[row['holds']]))} |")
+    return lines
+
+
+def _number(value: float, unit: str) -> str:
+    digits = f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    return f"{digits} {unit}".rstrip()
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.2f} %"
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def run_all() -> Reproduced:
 
 def _failure(found: tuple[Reproduction, ...]) -> str | None:
     wrong = [f"{item.paper}: {row.quantity}" for item in found for row in item.failed]
-    return f"{len(wrong)} published figures are not met: {'; '.join(wrong)}" if wrong else None
+    return f"not within its tolerance: {'; '.join(wrong)}" if wrong else None
 
 
 def _summary(found: Reproduction) -> dict[str, Any]:

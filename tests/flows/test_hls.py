@@ -132,7 +132,7 @@ def test_a_kernel_that_does_not_compile(folder: Path) -> None:
 
 def test_missing_files(folder: Path) -> None:
     (folder / "hls" / "engine.cpp").unlink()
-    with pytest.raises(InputError, match="engine.cpp' is missing"):
+    with pytest.raises(InputError, match=r"engine\.cpp' is missing"):
         verify(folder)
 
 

@@ -83,6 +83,63 @@ def _int8(network: Network, data: Data, folder: Path, progress: Progress) -> Pre
     )
 
 
+def _float32(network: Network, data: Data, folder: Path, progress: Progress) -> Prepared:
+    from ridgeline.algorithm.onnx.golden import boundary_names
+    from ridgeline.algorithm.onnx.golden_float import golden_float
+    from ridgeline.algorithm.passes.real import real
+    from ridgeline.mapping.encoding import float32
+
+    progress.step("writing golden.onnx")
+    found = real(network.graph)
+    (folder / files.GOLDEN).write_bytes(golden_float(network.graph))
+    _write_parts(folder, {"front": network.front, "back": network.back})
+
+    def same(values: Arrays) -> Arrays:
+        return {name: array.astype(np.float32) for name, array in values.items()}
+
+    return Prepared(
+        name="float32",
+        graph=found.graph,
+        encoding=float32(found.limits),
+        golden_names=boundary_names(network.graph),
+        inputs=same(floats.engine_inputs(network, data.arrays)),
+        codes=same,
+        reals=same,
+    )
+
+
+def _fixed16(network: Network, data: Data, folder: Path, progress: Progress) -> Prepared:
+    from ridgeline.algorithm.onnx.golden import boundary_names
+    from ridgeline.algorithm.onnx.golden_fixed import back_fixed, code_name, front_fixed, golden_fixed
+    from ridgeline.algorithm.onnx.runtime import run
+    from ridgeline.algorithm.passes.fixed import fixed
+    from ridgeline.mapping.encoding import fixed16
+
+    progress.step("quantising")
+    reals = floats.engine_inputs(network, data.arrays)
+    found = fixed(network.graph, _calibration(network, reals, data.images), progress=progress.advance)
+    (folder / files.GOLDEN).write_bytes(golden_fixed(found))
+    front, back = front_fixed(found), back_fixed(found)
+    _write_parts(folder, {"front": network.front, "quantize": front, "dequantize": back, "back": network.back})
+
+    def codes(values: Arrays) -> Arrays:
+        made = run(front, {name: array.astype(np.float32) for name, array in values.items()})
+        return {name: made[code_name(name)] for name in values}
+
+    def real_values(values: Arrays) -> Arrays:
+        return run(back, {code_name(name): array for name, array in values.items()})
+
+    return Prepared(
+        name="fixed16",
+        graph=found.graph,
+        encoding=fixed16(found.limits),
+        golden_names=boundary_names(found.graph),
+        inputs=codes(reals),
+        codes=codes,
+        reals=real_values,
+    )
+
+
 def _macs(network: Network) -> int:
     return max(1, sum(network.graph.macs(node) for node in network.graph.nodes))
 
@@ -98,10 +155,14 @@ def _write_host(folder: Path, network: Network, integer: Graph) -> None:
     from ridgeline.algorithm.onnx.golden_ends import back_onnx, front_onnx
 
     parts = {"front": network.front, "quantize": front_onnx(integer), "dequantize": back_onnx(integer), "back": network.back}
+    _write_parts(folder, parts)
+
+
+def _write_parts(folder: Path, parts: Mapping[str, bytes | None]) -> None:
     (folder / "host").mkdir()
     for name, model in parts.items():
         if model is not None:
             (folder / "host" / f"{name}.onnx").write_bytes(model)
 
 
-_MAKERS: Mapping[FormatName, Callable[[Network, Data, Path, Progress], Prepared]] = {"int8": _int8}
+_MAKERS: Mapping[FormatName, Callable[[Network, Data, Path, Progress], Prepared]] = {"int8": _int8, "float32": _float32, "fixed16": _fixed16}

@@ -244,8 +244,10 @@ def _conv_transpose(context: _Context) -> tuple[Part, ...]:
             step=operator.strides,
         )
         part = _convolution(context, kernel, groups, window)
-        absent = forward.sum(axis=(1, 2, 3), dtype=np.int64) - kernel.sum(axis=(1, 2, 3), dtype=np.int64)
-        made.append(replace(part, bias=part.bias + context.zero_point() * absent))
+        if context.zero_point():
+            absent = forward.sum(axis=(1, 2, 3), dtype=np.int64) - kernel.sum(axis=(1, 2, 3), dtype=np.int64)
+            part = replace(part, bias=part.bias + context.zero_point() * absent)
+        made.append(part)
     return tuple(made)
 
 

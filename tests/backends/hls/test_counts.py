@@ -50,7 +50,7 @@ def expected(program: Program) -> dict[str, tuple[int, ...]]:
 
 
 def compare(graph, engine: Engine, folder: Path, seed: int) -> None:
-    program = bench.write(graph, engine, folder)
+    program = bench.write(bench.int8(graph), engine, folder)
     csim.write_bench(folder, random_codes(np.random.default_rng(seed), graph))
     found, wanted = counted(folder), expected(program)
     size = wanted["accumulators"]

@@ -86,7 +86,7 @@ def test_the_decoder_has_every_field_but_the_tokens() -> None:
         fields = FIELDS[Opcode[unit.name.upper()]]
         assert [field.name for field in unit.fields] == [field.name for field in fields if field.name not in TOKENS]
         assert unit.fields[-1].position + unit.fields[-1].bits <= 8 * INSTRUCTION_BYTES
-    assert {name for name in TOKENS} <= {field.name for fields in FIELDS.values() for field in fields}
+    assert set(TOKENS) <= {field.name for fields in FIELDS.values() for field in fields}
 
 
 def test_names_of_any_characters() -> None:

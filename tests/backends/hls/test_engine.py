@@ -37,7 +37,7 @@ def test_random_layers_on_random_parameters(
     rng = np.random.default_rng(seed)
     graph = random_layer_graph(rng, kind)
     engine = random_engine(rng, tm=tm, tn=tn, pixels=tr * tc)
-    checked = bench.run(graph, engine, random_codes(rng, graph), tmp_path_factory.mktemp("layer"))
+    checked = bench.run(bench.int8(graph), engine, random_codes(rng, graph), tmp_path_factory.mktemp("layer"))
     assert checked.mismatch is None
     assert checked.values_compared > 0
 
@@ -48,7 +48,7 @@ def test_random_networks(tm: int, tn: int, seed: int, tmp_path_factory: pytest.T
     rng = np.random.default_rng(seed)
     graph = random_network(rng)
     engine = random_engine(rng, tm=tm, tn=tn, pixels=int(rng.integers(1, 80)))
-    assert bench.run(graph, engine, random_codes(rng, graph, images=2), tmp_path_factory.mktemp("network")).mismatch is None
+    assert bench.run(bench.int8(graph), engine, random_codes(rng, graph, images=2), tmp_path_factory.mktemp("network")).mismatch is None
 
 
 def test_groups_are_of_the_tiles_asked_for(tmp_path: Path) -> None:
@@ -58,10 +58,10 @@ def test_groups_are_of_the_tiles_asked_for(tmp_path: Path) -> None:
     (node,) = graph.nodes
     engine = Engine(lanes_out=7, lanes_in=3, bus_bytes=4, activation_bytes=9000, weight_bytes=5000, output_bytes=3000, accumulator_depth=64)
     tilings = {node.name: Tiling(y=3, x=5, m=7, group_y=3, group_x=5)}
-    program = bench.write(graph, engine, tmp_path, tilings=tilings)
+    program = bench.write(bench.int8(graph), engine, tmp_path, tilings=tilings)
     largest = max(item.output_rows * item.output_columns for item in program.instructions if isinstance(item, Compute))
     assert f"constexpr int GROUP = {largest};" in (tmp_path / "hls" / "engine.h").read_text()
-    assert bench.run(graph, engine, random_codes(rng, graph), tmp_path, tilings=tilings).mismatch is None
+    assert bench.run(bench.int8(graph), engine, random_codes(rng, graph), tmp_path, tilings=tilings).mismatch is None
 
 
 def test_the_verilogs_program_runs_unchanged(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ def test_the_verilogs_program_runs_unchanged(tmp_path: Path) -> None:
         lanes_out=8, lanes_in=4, taps=2, bus_bytes=16, activation_bytes=8192, weight_bytes=8192, output_bytes=2048, accumulator_depth=64
     )
     codes = random_codes(rng, graph, images=3)
-    program = bench.write(graph, engine, tmp_path)
+    program = bench.write(bench.int8(graph), engine, tmp_path)
     assert (tmp_path / "program.bin").read_bytes() == program.image()
-    checked = bench.run(graph, engine, codes, tmp_path)
+    checked = bench.run(bench.int8(graph), engine, codes, tmp_path)
     assert checked.mismatch is None
     wanted = onnxruntime(golden(graph), codes)
     assert all(np.array_equal(wanted[name], values) for name, values in checked.outputs.items())
@@ -87,7 +87,7 @@ def test_the_bench_of_the_folder_agrees(tmp_path: Path) -> None:
     rng = np.random.default_rng(9)
     graph = random_layer_graph(rng, "conv")
     engine = random_engine(rng, tm=5, tn=6, pixels=12)
-    bench.write(graph, engine, tmp_path)
+    bench.write(bench.int8(graph), engine, tmp_path)
     csim.write_bench(tmp_path, random_codes(rng, graph))
     make = ["make", "csim", "CXXFLAGS=-O1 -std=c++17"]
     done = subprocess.run(make, cwd=tmp_path / "hls", capture_output=True, text=True, check=False)

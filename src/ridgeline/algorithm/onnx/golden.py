@@ -6,43 +6,53 @@ a symbolic leading batch axis. The same graph gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
-from ridgeline.algorithm.graph import Graph, Port
+from ridgeline.algorithm.graph import Graph, Node, Port
 from ridgeline.algorithm.onnx.golden_layers import accumulator
 from ridgeline.algorithm.onnx.golden_sheet import Sheet
 from ridgeline.algorithm.onnx.golden_stage import output_stage
 from ridgeline.algorithm.onnx.writer import model, value
 from ridgeline.errors import UnsupportedError
 
+Layer: TypeAlias = Callable[[Sheet, Graph, Node, Sequence[str], str], None]
 _LARGEST_BYTES = 2**31 - 1
 
 
 def golden(graph: Graph, *, boundaries: bool = False) -> bytes:
     """The file's bytes. With `boundaries` every node's output is an output too, (batch, C, H, W), under its tensor's name."""
+    return assembled(graph, np.int8, _layer, boundaries=boundaries)
+
+
+def _layer(sheet: Sheet, graph: Graph, node: Node, inputs: Sequence[str], result: str) -> None:
+    output_stage(sheet, graph, node, accumulator(sheet, graph, node, inputs), result=result)
+
+
+def assembled(graph: Graph, dtype: type[np.generic], layer: Layer, *, boundaries: bool = False) -> bytes:
+    """The file of a graph whose values are `dtype`. `layer(sheet, graph, node, inputs, result)` writes one node's output under the name `result`."""
     names = _value_names(graph)
     sheet = Sheet(taken={*names.values(), *_port_names(graph)})
     for port in graph.inputs:
         to_tensor(sheet, port, graph.tensors[port.tensor].shape, result=names[port.tensor])
     for name in graph.constants:
-        constant_tensor(sheet, graph, name, result=names[name])
+        constant_tensor(sheet, graph, name, dtype, result=names[name])
     for node in graph.nodes:
-        found = accumulator(sheet, graph, node, [names[name] for name in node.inputs])
-        output_stage(sheet, graph, node, found, result=names[node.output])
-    outputs = [value(port.name, np.int8, port.shape) for port in graph.outputs]
+        layer(sheet, graph, node, [names[name] for name in node.inputs], names[node.output])
+    outputs = [value(port.name, dtype, port.shape) for port in graph.outputs]
     for port in graph.outputs:
         to_array(sheet, port, source=names[port.tensor])
     if boundaries:
         known = {port.name for port in graph.outputs}
         wanted = [(name, shown) for name, shown in boundary_names(graph).items() if shown not in known]
-        outputs += [value(shown, np.int8, graph.tensors[name].shape) for name, shown in wanted]
+        outputs += [value(shown, dtype, graph.tensors[name].shape) for name, shown in wanted]
     made = model(
         graph.name,
         nodes=sheet.nodes,
         initializers=sheet.initializers,
-        inputs=[value(port.name, np.int8, port.shape) for port in graph.inputs],
+        inputs=[value(port.name, dtype, port.shape) for port in graph.inputs],
         outputs=outputs,
     )
     made.doc_string = f"golden network of '{graph.name}': what the hardware computes, bit for bit"
@@ -69,9 +79,9 @@ def to_tensor(sheet: Sheet, port: Port, shape: tuple[int, int, int], *, result: 
     sheet.reshape(steps, shape, name=f"{port.name}/tensor", result=result)
 
 
-def constant_tensor(sheet: Sheet, graph: Graph, name: str, *, result: str) -> None:
-    """A constant tensor's codes, once for every image of the batch."""
-    codes = sheet.constant(f"{name}/codes", graph.constants[name].astype(np.int8)[None])
+def constant_tensor(sheet: Sheet, graph: Graph, name: str, dtype: type[np.generic], *, result: str) -> None:
+    """A constant tensor's values, once for every image of the batch."""
+    codes = sheet.constant(f"{name}/codes", graph.constants[name].astype(dtype)[None])
     batch = sheet.node("Shape", [graph.inputs[0].name], f"{name}/batch", attributes={"start": 0, "end": 1})
     image = sheet.constant(f"{name}/image", np.array(graph.constants[name].shape, np.int64))
     shape = sheet.node("Concat", [batch, image], f"{name}/shape", attributes={"axis": 0})

@@ -45,7 +45,7 @@ def accumulator(sheet: Sheet, graph: Graph, node: Node, inputs: Sequence[str]) -
         case Mul():
             return _mul(sheet, node, inputs, zeros)
         case MaxPool() | Concat() | Copy() | Expand() | Join() | Resize() | Select() | Take():
-            return Accumulator(name=_moved(sheet, graph, node, inputs), is_code=True, bias=_bias(node))
+            return Accumulator(name=moved(sheet, graph, node, inputs), is_code=True, bias=_bias(node))
         case _:
             raise UnsupportedError(f"node '{node.name}': operator {type(node.operator).__name__} has no form in standard integer operators")
 
@@ -129,7 +129,8 @@ def _mul(sheet: Sheet, node: Node, inputs: Sequence[str], zeros: Sequence[int]) 
     return Accumulator(name=sheet.node("Mul", sides, f"{node.name}/products"), is_code=False, bias=_bias(node))
 
 
-def _moved(sheet: Sheet, graph: Graph, node: Node, inputs: Sequence[str]) -> str:
+def moved(sheet: Sheet, graph: Graph, node: Node, inputs: Sequence[str], dtype: type[np.generic] = np.int8) -> str:
+    """The operators that compute nothing, and a maximum. Values are `dtype`."""
     name = f"{node.name}/codes"
     match node.operator:
         case MaxPool(kernel=kernel, strides=strides, pads=pads, dilations=dilations):
@@ -148,12 +149,12 @@ def _moved(sheet: Sheet, graph: Graph, node: Node, inputs: Sequence[str]) -> str
             modes: dict[str, Attribute] = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
             return sheet.node("Resize", [inputs[0], "", scales], name, attributes=modes)
         case Select() as operator:
-            return _selected(sheet, graph, node, operator, source=inputs[0])
+            return _selected(sheet, graph, node, operator, source=inputs[0], dtype=dtype)
         case _:
             return inputs[0]
 
 
-def _selected(sheet: Sheet, graph: Graph, node: Node, operator: Select, *, source: str) -> str:
+def _selected(sheet: Sheet, graph: Graph, node: Node, operator: Select, *, source: str, dtype: type[np.generic]) -> str:
     channels, *extents = graph.input_shapes(node)[0]
     if operator.channels != tuple(range(channels)):
         taken = sheet.constant(f"{node.name}/channels", np.array(operator.channels, np.int64))
@@ -167,8 +168,9 @@ def _selected(sheet: Sheet, graph: Graph, node: Node, operator: Select, *, sourc
             source = sheet.node("Gather", [source, positions], f"{node.name}/cut{axis}", attributes={"axis": axis + 2})
         before = int(np.argmax(inside)) if inside.any() else 0
         border[axis + 2] = before, int(np.sum(~inside)) - before
-    code = quantisation(graph, node.inputs[0]).zero_point if operator.border is None else int(operator.border)
-    return pad(sheet, source, border, zero=code, rank=4, name=f"{node.name}/border")
+    code = graph.tensors[node.inputs[0]].quantisation
+    fill = (0 if code is None else code.zero_point) if operator.border is None else int(operator.border)
+    return pad(sheet, source, border, zero=fill, rank=4, name=f"{node.name}/border", dtype=dtype)
 
 
 def _taken(sheet: Sheet, node: Node, indices: dict[int, tuple[int, ...]], *, source: str) -> str:
@@ -178,13 +180,15 @@ def _taken(sheet: Sheet, node: Node, indices: dict[int, tuple[int, ...]], *, sou
     return source
 
 
-def pad(sheet: Sheet, source: str, border: dict[int, tuple[int, int]], *, zero: int, rank: int, name: str) -> str:
+def pad(
+    sheet: Sheet, source: str, border: dict[int, tuple[int, int]], *, zero: int, rank: int, name: str, dtype: type[np.generic] = np.int8
+) -> str:
     """`border`: axis -> elements of `zero` before and after; negative ones crop."""
     if not any(side for pair in border.values() for side in pair):
         return source
     sides = [border.get(axis, (0, 0))[end] for end in (0, 1) for axis in range(rank)]
     pads = sheet.constant(f"{name}/pads", np.array(sides, np.int64))
-    return sheet.node("Pad", [source, pads, sheet.constant(f"{name}/zero", np.array(zero, np.int8))], name, attributes={"mode": "constant"})
+    return sheet.node("Pad", [source, pads, sheet.constant(f"{name}/zero", np.array(zero, dtype))], name, attributes={"mode": "constant"})
 
 
 def _bias(node: Node) -> Array:

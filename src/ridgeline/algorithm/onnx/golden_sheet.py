@@ -57,7 +57,9 @@ class Sheet:
 
 _ELEMENTS: dict[type[np.generic], int] = {
     np.int8: TensorProto.INT8,
+    np.int16: TensorProto.INT16,
     np.int32: TensorProto.INT32,
     np.int64: TensorProto.INT64,
     np.float32: TensorProto.FLOAT,
+    np.float64: TensorProto.DOUBLE,
 }

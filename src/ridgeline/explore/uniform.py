@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from math import prod
 from typing import Any, TypeAlias
 
@@ -163,13 +164,6 @@ def search(study: Study) -> UniformChoice:
     a format that the device's DSP blocks do not make."""
     started = time.perf_counter()
     pairs = _pairs(study)
-    if not len(pairs):
-        macs = prod(study.pins.values()) if study.pins else 1
-        need = float(macs * mac_dsp(study.format, study.budget.dsp_kind))
-        raise DoesNotFitError(
-            f"{macs:,} multiply-accumulate{'s' if macs > 1 else ''} in {study.format.name} need {need:,g} {study.budget.dsp_kind}, "
-            f"but there are {study.budget.dsp:,}"
-        )
     found, points = _evaluated(study, pairs)
     alone = tuple(_alone(study, pairs, found[:, number], layer) for number, layer in enumerate(study.layers))
     chosen, rated = _together(study, pairs, found)
@@ -180,7 +174,23 @@ def design_of(study: Study, tm: int, tn: int) -> UniformDesign:
     """The best tiles and orders on an engine of these lanes. Raises DoesNotFitError."""
     pairs = np.array([[tm, tn]], np.int64)
     found, _ = _evaluated(study, pairs)
-    return _together(study, pairs, found)[0]
+    return _best(study, pairs, found)
+
+
+def section_designs(study: Study) -> dict[tuple[int, int], UniformDesign]:
+    """[start, stop) -> the best engine of these consecutive layers, for every such section that has one. Raises DoesNotFitError when none has."""
+    pairs = _pairs(study)
+    found, _ = _evaluated(study, pairs)
+    designs: dict[tuple[int, int], UniformDesign] = {}
+    refusal: DoesNotFitError | None = None
+    for start, stop in combinations(range(len(study.layers) + 1), 2):
+        try:
+            designs[start, stop] = _best(replace(study, layers=study.layers[start:stop]), pairs, found[:, start:stop])
+        except DoesNotFitError as error:
+            refusal = error
+    if refusal is not None and not designs:
+        raise refusal
+    return designs
 
 
 def cuts(extent: int) -> list[int]:
@@ -189,13 +199,21 @@ def cuts(extent: int) -> list[int]:
 
 
 def _pairs(study: Study) -> Array:
-    """(pairs, 2): every Tm and Tn of at most the budget's multiply-accumulators together."""
+    """(pairs, 2): every Tm and Tn of at most the budget's multiply-accumulators together. Raises DoesNotFitError when there is none."""
     most = study.budget.most_macs(study.format)
     nests = [layer.nest for layer in study.layers]
     pins = study.pins
     heights = [pins["tm"]] if "tm" in pins else _sizes([nest.axes["m"] for nest in nests], study.every)
     depths = [pins["tn"]] if "tn" in pins else _sizes([_reduced(nest, study.model) for nest in nests], study.every)
-    return np.array([(tm, tn) for tm in heights for tn in depths if tm * tn <= most], np.int64).reshape(-1, 2)
+    pairs = [(tm, tn) for tm in heights for tn in depths if tm * tn <= most]
+    if not pairs:
+        macs = prod(study.pins.values()) if study.pins else 1
+        need = float(macs * mac_dsp(study.format, study.budget.dsp_kind))
+        raise DoesNotFitError(
+            f"{macs:,} multiply-accumulate{'s' if macs > 1 else ''} in {study.format.name} need {need:,g} {study.budget.dsp_kind}, "
+            f"but there are {study.budget.dsp:,}"
+        )
+    return np.array(pairs, np.int64)
 
 
 def _sizes(extents: Iterable[int], every: bool) -> list[int]:
@@ -274,8 +292,9 @@ def _no_tile(study: Study, layer: Layer) -> str:
     )
 
 
-def _together(study: Study, pairs: Array, found: Array) -> tuple[UniformDesign, tuple[Rated, ...]]:
-    """One engine for all layers, and the engines that were rated: all that are faster or have fewer lanes than those before them."""
+def _together(study: Study, pairs: Array, found: Array, *, rate: bool = True) -> tuple[UniformDesign, tuple[Rated, ...]]:
+    """One engine for all layers, and the engines that were rated: all that are faster or have fewer lanes than those before them; without `rate`,
+    none that is slower than the best."""
     from ridgeline.explore.uniform_kernel import BYTES, CYCLES, INFINITE
 
     times = np.array([layer.times for layer in study.layers])
@@ -286,6 +305,8 @@ def _together(study: Study, pairs: Array, found: Array) -> tuple[UniformDesign, 
     rated: list[Rated] = []
     for number in np.lexsort((bytes_, lanes, cycles)):
         slower = best is not None and cycles[number] > best[0][0] * SAME
+        if slower and not rate:
+            break
         if found[number, :, CYCLES].max() >= INFINITE or (slower and lanes[number] >= fewest):
             continue
         rows = together.rows(pairs[number], found[number])
@@ -302,6 +323,10 @@ def _together(study: Study, pairs: Array, found: Array) -> tuple[UniformDesign, 
             f"no uniform engine has buffers for every layer at once within {study.budget.bram_18kb:,} block RAMs of 18 Kb; give a larger device"
         )
     return _design(study, pairs[best[1]], study.layers, best[2]), _front(rated)
+
+
+def _best(study: Study, pairs: Array, found: Array) -> UniformDesign:
+    return _together(study, pairs, found, rate=False)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -18,6 +18,7 @@ PAPERS = Registry(
     built_in={
         "caffeine": "ridgeline.papers.caffeine:Caffeine",
         "fpga15": "ridgeline.papers.fpga15:Fpga15",
+        "islped16": "ridgeline.papers.islped16:Islped16",
     },
 )
 

@@ -32,6 +32,7 @@ from ridgeline.hardware.engine.resources import resources
 from ridgeline.mapping.layer import Pattern, Rectangle, Work, block_words, input_tile, weight_words
 from ridgeline.mapping.parts import layout, parts
 from ridgeline.mapping.program import Mode
+from ridgeline.mapping.schedule import DramTiming
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _Lanes: TypeAlias = tuple[int, int, int]  # out, in, taps
@@ -71,6 +72,21 @@ class Bound:
         if key not in self._layers:
             self._layers[key] = _costs(graph, node, engine)
         return self._layers[key]
+
+
+def least_cycles(graph: Graph, engine: Engine, dram: DramTiming) -> float:
+    """Of one image on one engine, whatever the tilings."""
+    layers = np.array([[_costs(graph, node, engine)] for node in graph.nodes], float)
+    rate = float(dram.bytes_per_cycle)
+    board = _Board(
+        engines=(engine,),
+        copies=np.ones(1),
+        fits=np.ones((1, 1), bool),
+        rates=np.full((1, 1), min(rate, engine.bus_bytes)),
+        both_rates=np.full((1, 1), min(rate, 2 * engine.bus_bytes)),
+        buffers=np.full(1, float(engine.weight_bytes)),
+    )
+    return float(_last_run(layers, board)[0, 0])
 
 
 # Where a tensor's pixels are dense for this engine, they are so for every other one.

@@ -94,7 +94,7 @@ class Candidate:
         return self.bytes / self.cycles
 
 
-_Rated: TypeAlias = tuple[Candidate, tuple[dict[str, Tiling], Prediction]]
+Rated: TypeAlias = tuple[Candidate, tuple[dict[str, Tiling], Prediction]]
 
 
 def choose(
@@ -162,10 +162,16 @@ def promising(searched: Sequence[tuple[Space, Search]]) -> list[tuple[Space, Sea
 
 def confirmed(graph: Graph, space: Space, found: Search) -> Choice:
     """The engine that ends an image first within its share, by its real program."""
-    rated = [
-        (item, refine(graph, item.engine, space.dram, confirm(graph, item.engine, space.dram))) for item in finalists(found.candidates)
-    ]
-    candidate, (tilings, prediction) = _frugal(rated)
+    return chosen(space, found, [rate(graph, space, item) for item in finalists(found.candidates)])
+
+
+def rate(graph: Graph, space: Space, candidate: Candidate) -> Rated:
+    return candidate, refine(graph, candidate.engine, space.dram, confirm(graph, candidate.engine, space.dram))
+
+
+def chosen(space: Space, found: Search, rated: Sequence[Rated]) -> Choice:
+    """The frugal one of those rated."""
+    candidate, (tilings, prediction) = frugal(rated)
     return Choice(
         engine=candidate.engine,
         copies=space.copies,
@@ -375,7 +381,7 @@ def finalists(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """The designs to confirm: of those that count as equally fast the frugal ones, and the fastest, of different arrays and buses each."""
     fastest = min(candidate.cycles for candidate in candidates)
     equal = [candidate for candidate in candidates if candidate.cycles <= fastest * (1 + TOLERANCE)]
-    frugal = sorted(equal, key=lambda item: (*_cost(item), item.cycles))
+    frugal = sorted(equal, key=lambda item: (*cost(item), item.cycles))
     fast = sorted(candidates, key=lambda item: (item.cycles, item.bytes, item.need.bram_18kb))
     return tuple({candidate.engine: candidate for candidate in (*_different(frugal), *_different(fast))}.values())
 
@@ -389,14 +395,14 @@ def _different(candidates: Sequence[Candidate]) -> list[Candidate]:
     return list(first.values())[:CONFIRMED]
 
 
-def _frugal(rated: Sequence[_Rated]) -> _Rated:
+def frugal(rated: Sequence[Rated]) -> Rated:
     """Of those whose programs are equally fast, the one that needs the least bandwidth, then the fewest resources."""
     fastest = min(prediction.cycles for _, (_, prediction) in rated)
     equal = [item for item in rated if item[1][1].cycles <= fastest * (1 + TOLERANCE)]
-    return min(equal, key=lambda item: (*_cost(item[0]), item[1][1].cycles))
+    return min(equal, key=lambda item: (*cost(item[0]), item[1][1].cycles))
 
 
-def _cost(candidate: Candidate) -> tuple[float, ...]:
+def cost(candidate: Candidate) -> tuple[float, ...]:
     need = candidate.need
     return round(candidate.bytes_per_cycle, 3), need.dsp, need.bram_18kb, need.lut
 

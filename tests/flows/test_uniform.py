@@ -63,6 +63,14 @@ def test_a_batch_serves_the_fully_connected_layers() -> None:
     assert (one["batch"], many["batch"]) == (1, 32)
 
 
+def test_ports_are_shared_out_to_whom_they_serve_best() -> None:
+    plain, shared = (explored("resnet8", ports=ports, device="zcu102", format="int8", batch=4).summary for ports in (None, 3))
+    assert plain["ports"] is None
+    assert sum(shared["ports"].values()) == 3
+    assert min(shared["ports"].values()) >= 1
+    assert shared["chosen"]["time_s"] >= plain["chosen"]["time_s"] * (1 - 1e-9)
+
+
 @pytest.mark.parametrize(
     ("given", "kind", "message"),
     [
@@ -72,6 +80,7 @@ def test_a_batch_serves_the_fully_connected_layers() -> None:
         ({"caps": {"lut": 5}}, InputError, "--max-lut: a uniform engine's LUTs are not modelled; cap dsp or bram"),
         ({"objective": "throughput"}, InputError, "--objective throughput is for the programmable engine"),
         ({"engine": "programmable"}, InputError, "--format float32 is for --engine uniform; the programmable engine works in int8"),
+        ({"engine": "programmable", "format": "int8", "ports": 2}, InputError, "--ports 2 is for --engine uniform"),
         ({"caps": {"dsp": 4}}, DoesNotFitError, "1 multiply-accumulate in float32 need 5 DSP48E1, but there are 4"),
     ],
 )  # fmt: skip

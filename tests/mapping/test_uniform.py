@@ -16,12 +16,13 @@ CURVE = ((128, 0.43), (1024, 1.0), (4096, 3.8), (32768, 7.53), (131072, 10.0))
 MODELS = st.builds(
     Model, fill_cycles=st.integers(0, 30), whole_tiles=st.booleans(), promotion=st.booleans(), reduction=st.sampled_from(Reduction)
 )
+PORTS = st.sampled_from([{}, {"ports": 2, "weight_ports": 1}, {"ports": 5, "weight_ports": 2}])
 MEMORIES = st.builds(
-    Memory,
-    gb_per_s=st.floats(0.1, 100),
-    bursts=st.sampled_from([(), CURVE]),
-    ports=st.sampled_from([0, 2, 5]),
-    port_gb_per_s=st.floats(0.1, 10),
+    lambda rate, bursts, ports, port: Memory(gb_per_s=rate, bursts=bursts, port_gb_per_s=port, **ports),
+    st.floats(0.1, 100),
+    st.sampled_from([(), CURVE]),
+    PORTS,
+    st.floats(0.1, 10),
 )
 
 
@@ -103,6 +104,8 @@ def test_bandwidth_between_and_beyond_the_measured_bursts() -> None:
     assert memory.effective_gb_per_s(2048) == pytest.approx((1.0 * 3.8) ** 0.5)
     with pytest.raises(InputError, match="a memory of 0 GB/s; give a bandwidth above 0"):
         Memory(gb_per_s=0)
+    with pytest.raises(InputError, match="2 ports of 5 GB/s, 2 of them for weights; give none, or 2 to 64"):
+        Memory(gb_per_s=10, ports=2, weight_ports=2, port_gb_per_s=5)
 
 
 def test_what_the_engine_does_not_run() -> None:

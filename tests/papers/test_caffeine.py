@@ -66,7 +66,7 @@ def test_other_parameters_and_bad_ones() -> None:
     assert dense >= next(row.ours for row in reproduce("caffeine").rows if row.quantity == "KU060 fixed16: VGG16 FC")
     for given, message in (
         ({"boards": "KU06"}, "unknown board 'KU06'"),
-        ({"ports": 1}, "1 ports of 10 GB/s; give none, or 2 to 64"),
+        ({"ports": 1}, "1 ports of 10 GB/s, 0 of them for weights; give none, or 2 to 64"),
         ({"batch": 0}, "batch is 0; it must be in 1..1,048,576"),
         ({"bandwidth_gb_per_s": float("inf")}, "a memory of inf GB/s; give a bandwidth above 0"),
     ):

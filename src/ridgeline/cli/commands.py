@@ -124,6 +124,7 @@ def build(network: str, out: Path | None, as_json: bool, **given: Any) -> None:
     "--reduction", type=click.Choice(["channels", "row", "window"]), default="channels", show_default=True,
     help="What a uniform engine spreads over its Tn lanes: input channels, kernel rows of them, or whole windows.",
 )
+@click.option("--ports", type=click.IntRange(2, 64), help="AXI ports of 512 bits of a uniform engine, shared out between weights and maps.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the designs of boards in a line, their description and timeline.")
 @click.option("--data", type=click.Path(path_type=Path), help="With --out: images to calibrate on, as for `build`.")
 @_each(DESIGN)

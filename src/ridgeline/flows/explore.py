@@ -43,6 +43,8 @@ def explore(options: Options, progress: Progress | None = None, *, out: Path | N
     for name, value, own in (("format", options.format, "int8"), ("reduction", options.reduction, "channels")):
         if value != own:
             raise InputError(f"--{name} {value} is for --engine uniform; the programmable engine works in int8, on rows of channels")
+    if options.ports is not None:
+        raise InputError(f"--ports {options.ports} is for --engine uniform; the programmable engine has one, of --bus-bytes")
     progress = progress or Silent()
     device = read_target(options)
     progress.step("reading the network")

@@ -65,10 +65,13 @@ def explore_boards(options: Options, progress: Progress | None = None, *, out: P
 def _check(options: Options, out: Path | None) -> None:
     if options.data is not None and out is None:
         raise InputError("--data calibrates the designs that --out receives; give --out too")
-    others = (("engine", options.engine, "programmable"), ("format", options.format, "int8"), ("reduction", options.reduction, "channels"))
+    others = (
+        ("engine", options.engine, "programmable"), ("format", options.format, "int8"), ("reduction", options.reduction, "channels"),
+        ("ports", options.ports, None),
+    )  # fmt: skip
     for name, value, own in others:
         if value != own:
-            raise InputError(f"--{name} is {value}, but boards in a line take {own} alone; give one board for it")
+            raise InputError(f"--{name} is {value}, but boards in a line take {own or 'one'} alone; give one board for it")
 
 
 def _quantised(options: Options, boards: int, progress: Progress) -> tuple[Graph, dict[str, Array]]:

@@ -32,6 +32,7 @@ class Options:
     format: FormatName = "int8"
     engine: EngineKind = "programmable"
     reduction: ReductionName = "channels"  # what a uniform engine spreads over its Tn lanes
+    ports: int | None = None  # of 512 bits, a uniform engine's, shared out between weights and maps
     pins: Mapping[str, int] = field(default_factory=dict[str, int])
     caps: Mapping[str, int] = field(default_factory=dict[str, int])
     clock_mhz: float | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from ridgeline.algorithm.graph import Graph
     from ridgeline.explore.uniform import Study, UniformChoice, UniformDesign
     from ridgeline.hardware.device import Device
+    from ridgeline.mapping.uniform import Memory
 
+PORT_BYTES = 64  # of an AXI port, a cycle
 PINS = {"lanes_out": "tm", "lanes_in": "tn"}
 
 
@@ -37,10 +40,12 @@ def explore_uniform(options: Options, progress: Progress | None = None) -> Explo
     progress.step("reading the network")
     network = source.read_model(options.network, batch=options.batch)
     progress.step("exploring")
-    studies = [study(network.graph, device, options, weight_major=weight_major) for weight_major in (False, True)]
-    found = [(item, search(item[0])) for item in studies]
-    (_, others), choice = min(found, key=lambda pair: pair[1].chosen.time_s)
-    weight_major = choice is not found[0][1]
+    spaces = [
+        study(network.graph, device, options, weight_major=weight_major, memory=memory)
+        for weight_major, memory in product((False, True), memories(device, options.ports))
+    ]
+    found = [(space, search(space.study)) for space in spaces]
+    best, choice = min(found, key=lambda pair: pair[1].chosen.time_s)
     summary = {
         "network": source.network_name(options.network),
         "device": device.name,
@@ -49,31 +54,59 @@ def explore_uniform(options: Options, progress: Progress | None = None) -> Explo
         "reduction": options.reduction,
         "clock_mhz": device.clock_mhz,
         "batch": options.batch or 1,
-        "fully_connected": "weight-major" if weight_major else "input-major",
+        "fully_connected": "weight-major" if best.weight_major else "input-major",
+        "ports": _ports(best.study),
         "chosen": {**_figures(choice.chosen, device), "time_s": choice.chosen.time_s},
         "per_layer": _layers(choice, device),
-        "not_counted": list(others),
-        "pareto": _pareto(choice, studies[0][0], device),
+        "not_counted": list(best.others),
+        "pareto": _pareto(choice, best.study, device),
         "explored": {"points": sum(item.points for _, item in found), "seconds": round(sum(item.time_s for _, item in found), 6)},
     }
     return ExploredUniform(choice=choice, summary=summary)
 
 
-def study(graph: Graph, device: Device, options: Options, *, weight_major: bool) -> tuple[Study, tuple[str, ...]]:
-    """The space, and the nodes that multiply nothing."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Space:
+    """A study, how its fully connected layers are mapped, and the nodes that multiply nothing."""
+
+    study: Study
+    weight_major: bool
+    others: tuple[str, ...]
+
+
+def memories(device: Device, ports: int | None) -> list[Memory]:
+    """The board's, and with ports one for each number of them that carry weights."""
+    from ridgeline.explore.uniform import memory_of
+
+    memory = memory_of(device)
+    if ports is None:
+        return [memory]
+    rate = PORT_BYTES * device.clock_mhz / 1e3
+    return [replace(memory, ports=ports, weight_ports=count, port_gb_per_s=rate) for count in range(1, ports)]
+
+
+def study(graph: Graph, device: Device, options: Options, *, weight_major: bool, memory: Memory) -> Space:
     from ridgeline.explore.space import limits
-    from ridgeline.explore.uniform import Budget, Study, layers_of, memory_of
+    from ridgeline.explore.uniform import Budget, Study, layers_of
     from ridgeline.formats import read_format
     from ridgeline.mapping.uniform import Model, Reduction
 
     layers, others = layers_of(graph, batch=options.batch or 1, weight_major=weight_major)
     have = limits(device, options.caps)
-    budget = Budget(
-        dsp_kind=device.dsp_kind, dsp=have.dsp, bram_18kb=have.bram_18kb, clock_mhz=device.clock_mhz, memory=memory_of(device)
-    )  # fmt: skip
-    model = Model(reduction=Reduction[options.reduction.upper()])
-    pins = {PINS[name]: value for name, value in options.pins.items()}
-    return Study(layers=layers, format=read_format(options.format), budget=budget, model=model, pins=pins), others
+    budget = Budget(dsp_kind=device.dsp_kind, dsp=have.dsp, bram_18kb=have.bram_18kb, clock_mhz=device.clock_mhz, memory=memory)
+    found = Study(
+        layers=layers,
+        format=read_format(options.format),
+        budget=budget,
+        model=Model(reduction=Reduction[options.reduction.upper()]),
+        pins={PINS[name]: value for name, value in options.pins.items()},
+    )
+    return Space(study=found, weight_major=weight_major, others=others)
+
+
+def _ports(found: Study) -> dict[str, int] | None:
+    memory = found.budget.memory
+    return {"weights": memory.weight_ports, "maps": memory.ports - memory.weight_ports} if memory.ports else None
 
 
 def _check_options(options: Options) -> None:

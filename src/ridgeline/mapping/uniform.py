@@ -51,19 +51,21 @@ class Model:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """DRAM's bandwidth. `bursts`, if any, are (bytes, GB/s) from short to long; between them it is interpolated on logarithmic axes, below them it
-    is in proportion to the burst, above them it is the last one's. `ports`, if any, are AXI ports of so many GB/s each, of which some carry the
-    weights and the others the maps."""
+    is in proportion to the burst, above them it is the last one's. `ports`, if any, are AXI ports of so many GB/s each, of which `weight_ports` carry
+    the weights and the others the maps."""
 
     gb_per_s: float
     bursts: tuple[tuple[int, float], ...] = ()
     ports: int = 0
+    weight_ports: int = 0
     port_gb_per_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.gb_per_s < float("inf"):
             raise InputError(f"a memory of {self.gb_per_s:g} GB/s; give a bandwidth above 0")
-        if self.ports not in (0, *range(2, MOST_PORTS + 1)) or (self.ports and not self.port_gb_per_s > 0):
-            given = f"{self.ports} ports of {self.port_gb_per_s:g} GB/s"
+        shared = 0 < self.weight_ports < self.ports <= MOST_PORTS and self.port_gb_per_s > 0
+        if self.ports and not shared:
+            given = f"{self.ports} ports of {self.port_gb_per_s:g} GB/s, {self.weight_ports} of them for weights"
             raise InputError(f"{given}; give none, or 2 to {MOST_PORTS}, of which some carry the weights and the others the maps")
 
     def effective_gb_per_s(self, burst_bytes: float) -> float:
@@ -240,7 +242,8 @@ def _all_tiles(nest: Nest, tile: Tile, name: str, model: Model) -> int:
 
 
 def _port_s(bytes_: Mapping[str, float], memory: Memory) -> float:
-    """With the ports shared out between weights and maps so that both end soonest; 0 where ports are no limit."""
-    maps, weights = bytes_["input"] + bytes_["output"], bytes_["weight"]
-    shares = (max(weights / count, maps / (memory.ports - count)) for count in range(1, memory.ports))
-    return min(shares, default=0.0) / (memory.port_gb_per_s * 1e9) if memory.ports else 0.0
+    """0 where ports are no limit."""
+    if memory.ports == 0:
+        return 0.0
+    maps = (bytes_["input"] + bytes_["output"]) / (memory.ports - memory.weight_ports)
+    return max(bytes_["weight"] / memory.weight_ports, maps) / (memory.port_gb_per_s * 1e9)

@@ -18,7 +18,7 @@ from ridgeline.mapping.uniform import ARRAYS, LOOPS, ORDERS, Memory, Model, Redu
 LAYER = np.dtype([(name, np.int64) for name in ("groups", "m", "c", "y", "x", "r", "q", "s", "t", "d", "e", "times")])
 SETTINGS = np.dtype(
     [
-        *((name, np.int64) for name in ("fill", "whole", "reduction", "bits", "accumulator_bits", "ports")),
+        *((name, np.int64) for name in ("fill", "whole", "reduction", "bits", "accumulator_bits", "ports", "weight_ports")),
         *((name, np.float64) for name in ("bytes_a_cycle", "port_bytes_a_cycle")),
     ]
 )
@@ -46,6 +46,7 @@ def settings_record(model: Model, format: Format, memory: Memory, clock_mhz: flo
         "bits": format.bits,
         "accumulator_bits": ACCUMULATOR_BITS[format.name],
         "ports": memory.ports,
+        "weight_ports": memory.weight_ports,
         "bytes_a_cycle": memory.gb_per_s * a_cycle,
         "port_bytes_a_cycle": memory.port_gb_per_s * a_cycle,
     }
@@ -195,13 +196,10 @@ def rounds_of(mask, m, c, y, x):
 
 @njit(cache=True, inline="always")
 def port_cycles(settings, weights, maps):
-    """mapping.uniform: with the ports shared out between weights and maps."""
+    """Of the slower of the weights' and the maps' ports."""
     if settings.ports == 0:
         return 0.0
-    least = 1e30
-    for count in range(1, settings.ports):
-        least = min(least, max(weights / count, maps / (settings.ports - count)))
-    return least / settings.port_bytes_a_cycle
+    return max(weights / settings.weight_ports, maps / (settings.ports - settings.weight_ports)) / settings.port_bytes_a_cycle
 
 
 @njit(cache=True, inline="always")

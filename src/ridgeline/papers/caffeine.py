@@ -100,6 +100,7 @@ class Caffeine:
             gb_per_s=self.bandwidth_gb_per_s,
             bursts=bursts,
             ports=ports,
+            weight_ports=ports // 2,
             port_gb_per_s=self.bandwidth_gb_per_s / ports if ports else 0.0,
         )
 

@@ -14,8 +14,8 @@ class Parameter:
     """A field of a paper's study, as a command line shows it."""
 
     name: str
-    kind: type
-    default: Any
+    kind: type[object]
+    default: object
     help: str
 
 
@@ -38,7 +38,7 @@ def title(paper: str) -> str:
 
 def parameters(paper: str) -> tuple[Parameter, ...]:
     """Raises UnknownNameError."""
-    listed = ((item.name, cast("Any", item.default), str(item.metadata["help"])) for item in fields(read_paper(paper)))
+    listed = ((item.name, cast("object", item.default), str(item.metadata["help"])) for item in fields(read_paper(paper)))
     return tuple(Parameter(name=name, kind=type(default), default=default, help=text) for name, default, text in listed)
 
 

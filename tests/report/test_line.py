@@ -50,6 +50,8 @@ def test_the_trace() -> None:
     names = {(event["pid"], event["name"]): event["args"] for event in found["traceEvents"] if event["ph"] == "M"}
     assert [(event["name"], event["ts"], event["dur"]) for event in events[:2]] == [("image 1", 0.0, 5e5), ("image 1", 5e5, 5e5)]
     assert [names[pid, "process_name"]["name"] for pid in (1, 2, 3)] == ["board 1", "link 1", "board 2"]
+    threads = [event["args"]["name"] for event in found["traceEvents"] if event["name"] == "thread_name"]
+    assert threads == ["engine 1", "link 1", "board 2", "engine 2"]
     rows = {(event["pid"], event["tid"]) for event in events}
     assert len(rows) == 4
     for row in rows:

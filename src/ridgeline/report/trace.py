@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Something at work: `group` and `row` are where it is shown."""
+    """Something at work: `group` and `row` are where it is shown; a group of one row needs no name for it."""
 
     group: str
     row: str
@@ -24,7 +24,7 @@ def trace(spans: Sequence[Span]) -> dict[str, Any]:
     rows = {key: number for number, key in enumerate(dict.fromkeys((span.group, span.row) for span in spans), start=1)}
     named: list[dict[str, Any]] = [_name("process_name", groups[group], 0, group) for group in groups]
     named += [{"name": "process_sort_index", "ph": "M", "pid": pid, "tid": 0, "args": {"sort_index": pid}} for pid in groups.values()]
-    named += [_name("thread_name", groups[group], number, row) for (group, row), number in rows.items()]
+    named += [_name("thread_name", groups[group], number, row or group) for (group, row), number in rows.items()]
     events = [
         {
             "name": span.name,

@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from tests.flows import tiny
 
-from ridgeline.errors import CheckFailedError, InputError
+from ridgeline.errors import CheckFailedError, DoesNotFitError, InputError, UnsupportedError
 from ridgeline.flows.build import Built, build
 from ridgeline.flows.check import Settings
+from ridgeline.flows.options import FormatName
 from ridgeline.flows.verify import verify
 from ridgeline.tools.simulator import Stalls
 
@@ -139,6 +141,49 @@ def test_missing_files(folder: Path) -> None:
 def test_cycles_are_the_verilogs(folder: Path) -> None:
     with pytest.raises(InputError, match=r"holds C\+\+ and no Verilog: --wave and --stalls are for the cycles of Verilog"):
         verify(folder, Settings(stalls=Stalls(share=0.5)))
+
+
+@pytest.mark.parametrize(("number", "dtype", "exact"), [("float32", np.float32, None), ("fixed16", np.int16, True)])
+def test_other_formats(tmp_path: Path, number: FormatName, dtype: type, exact: bool | None) -> None:
+    options = replace(tiny.write(tmp_path), backend="hls", device="zcu104", pins={"lanes_out": 5, "lanes_in": 3}, format=number)
+    found = build(options)
+    assert found.failure is None
+    assert found.summary["format"] == number
+    assert found.summary["bit_exact"] is exact
+    assert found.summary["within_tolerance"] is True
+    assert found.summary["values_compared"] == tiny.IMAGES * (5 * 36 + 5 * 9 + 3)
+    assert found.summary["accuracy"]["hardware"] == found.summary["accuracy"]["float"]
+    assert found.summary["sqnr_db"]["scores"] > 60
+    error = found.summary["simulated"]["hls"]["largest_error"]
+    assert error is None if exact else 0 <= error < 1e-5
+    outputs = np.load(found.out / "outputs.npz")
+    assert outputs["scores"].dtype == outputs["image"].dtype == dtype
+    done = subprocess.run(["make", "csim"], cwd=found.out / "hls", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert verify(found.out).failure is None
+    kernel = found.out / "hls" / "engine.cpp"
+    kernel.write_text(kernel.read_text().replace("sums[m] +=", "sums[m] -="))
+    assert verify(found.out).failure is not None
+
+
+@pytest.mark.parametrize("number", ["float32", "fixed16"])
+def test_a_table_is_refused_by_name(tmp_path: Path, number: FormatName) -> None:
+    options = tiny.write(tmp_path)
+    network = onnx.load(options.network)
+    next(node for node in network.graph.node if node.name == "relu").op_type = "Sigmoid"
+    onnx.save(network, options.network)
+    message = rf"node 'conv' \(.*\): its function is a table, which {number} lacks; use --format int8"
+    with pytest.raises(UnsupportedError, match=message):
+        build(replace(options, backend="hls", device="zcu104", format=number, pins={}))
+
+
+def test_a_format_that_the_device_cannot_hold(tmp_path: Path) -> None:
+    options = replace(tiny.write(tmp_path), backend="hls", device="zcu104", format="float32", pins={"lanes_out": 64, "lanes_in": 64})
+    message = "float32, counted in multiply-accumulates of 5 DSPs and elements of 4 bytes: the smallest engine .* needs 4,224 dsp but there are 345"
+    with pytest.raises(DoesNotFitError, match=message):
+        build(options)
+    with pytest.raises(InputError, match="--bus-bytes counts elements: 64 of float32 are 256 bytes, but a port has at most 128"):
+        build(replace(options, pins={"bus_bytes": 64}))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ridgeline.mapping.program import Program
 
 KERNEL = "hls/engine.cpp"
+PORT_BYTES = 128  # of an m_axi port, at most
 TRIES = 6  # at an array that the C++ has the multipliers for
 
 
@@ -49,6 +50,9 @@ def choose(graph: Graph, device: Device, options: Options) -> Choice:
     from ridgeline.backends.hls import DSP_SHARE, need
 
     number = FORMATS[options.format]
+    bus = options.pins.get("bus_bytes", 1) * number.bytes
+    if bus > PORT_BYTES:
+        raise InputError(f"--bus-bytes counts elements: {bus // number.bytes} of {number.name} are {bus} bytes, but a port has at most {PORT_BYTES}")
     have = device.resources
     limit = {"dsp": options.caps.get("dsp", have.dsp), "bram": options.caps.get("bram", have.bram_18kb)}
     caps = {"dsp": max(1, limit["dsp"] // DSP_SHARE[number.name]), "bram": max(1, limit["bram"] // number.bytes)}
@@ -58,7 +62,8 @@ def choose(graph: Graph, device: Device, options: Options) -> Choice:
         try:
             choice = engines.choose(graph, counted, options, {**options.caps, **caps})
         except DoesNotFitError as error:
-            raise DoesNotFitError(over or f"{number.name}: {error}") from error
+            unit = f"counted in multiply-accumulates of {DSP_SHARE[number.name]} DSPs and elements of {number.bytes} bytes"
+            raise DoesNotFitError(over or (str(error) if number.name == "int8" else f"{number.name}, {unit}: {error}")) from error
         choice = replace(choice, engine=cut(graph, choice, options.pins))
         found = need(choice.engine, number)
         exceeded = {name: found[name] - limit[name] for name in limit if found[name] > limit[name]}
@@ -75,8 +80,9 @@ def choose(graph: Graph, device: Device, options: Options) -> Choice:
 
 
 def _counted(device: Device, number: Format) -> Device:
-    """The device in elements instead of bytes. LUTs and flip-flops, which are not predicted for C++, are no limit."""
-    dram = msgspec.structs.replace(device.dram, bytes_per_s=max(1, device.dram.bytes_per_s // number.bytes))
+    """The device in elements instead of bytes, as far as a port reaches. LUTs and flip-flops, which are not predicted for C++, are no limit."""
+    rate = min(device.dram.bytes_per_s, PORT_BYTES * round(device.clock_mhz * 1e6))
+    dram = msgspec.structs.replace(device.dram, bytes_per_s=max(1, rate // number.bytes))
     return msgspec.structs.replace(device, dram=dram, resources=msgspec.structs.replace(device.resources, lut=10**7, ff=10**7))
 
 

@@ -6,10 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ridgeline.algorithm.nest import Nest, parse
+from ridgeline.algorithm.passes.quantise import quantise
 from ridgeline.errors import InputError, UnsupportedError
+from ridgeline.explore.space import device_timing
+from ridgeline.flows import floats
+from ridgeline.flows.data import noise
+from ridgeline.flows.source import read_model
 from ridgeline.formats import FORMATS
+from ridgeline.hardware.device import read_device
+from ridgeline.hardware.engine.engine import Engine
 from ridgeline.hardware.engine.uniform import UniformEngine
 from ridgeline.mapping import uniform_kernel as kernel
+from ridgeline.mapping.lower import lower
+from ridgeline.mapping.parts import works
+from ridgeline.mapping.schedule import predict
 from ridgeline.mapping.uniform import ARRAYS, LOOPS, ORDERS, Memory, Model, Reduction, cost, fully_connected, steps, tile_of
 
 CURVE = ((128, 0.43), (1024, 1.0), (4096, 3.8), (32768, 7.53), (131072, 10.0))
@@ -123,3 +133,25 @@ def test_the_kernel_counts_block_rams_as_the_engine_does(
     depth = kernel.depths(layer, tn, tr, tc, int(model.reduction))
     engine = UniformEngine(format=FORMATS[name], tm=tm, tn=tn, input_depth=depth[0], weight_depth=depth[1], output_depth=depth[2])
     assert kernel.brams(settings, tm, tn, depth) == engine.bram_18kb
+
+
+def test_this_projects_own_engine_is_an_instance_of_the_nest() -> None:
+    """Over kernel rows, the array's cycles of each layer are those of the emitted engine's loops, and the program's prediction lies just above."""
+    engine = Engine(
+        lanes_out=16, lanes_in=16, bus_bytes=128, activation_bytes=1 << 17, weight_bytes=1 << 17, output_bytes=1 << 15, accumulator_depth=512
+    )  # fmt: skip
+    network = read_model("resnet8")
+    graph = quantise(network.graph, floats.engine_inputs(network, noise(floats.network_inputs(network), images=1, seed=1).arrays))
+    model, total = Model(fill_cycles=0, reduction=Reduction.ROW), 0
+    made = works(graph, engine)
+    for node in graph.nodes:
+        nest = node.operator.nest(node, *graph.input_shapes(node))
+        if not nest.multiplies:
+            total += sum(work.blocks * work.runs * work.pixels for work in made[node.name])
+            continue
+        tile = tile_of(nest, tm=16, tn=16, tr=nest.axes["y"], tc=nest.axes["x"], model=model)
+        cycles = cost(nest, tile, ORDERS[0], tn=16, format=FORMATS["int8"], memory=Memory(gb_per_s=12.8), model=model).cycles
+        assert cycles == sum(work.blocks * work.runs * work.pixels for work in made[node.name]), node.name
+        total += cycles
+    predicted = predict(lower(graph, engine, pack=False), device_timing(read_device("bench-128B"))).cycles
+    assert total < predicted < 1.25 * total

@@ -421,6 +421,8 @@ def refine(
     plain = predict(lower(graph, engine, pack=False), dram)
     pairs = zip(prediction.layers, plain.layers, strict=True)
     kept = {layer.node: tilings[layer.node] for layer, other in pairs if layer.node in tilings and layer.cycles <= other.cycles}
+    if not kept or kept == tilings:
+        return min((found, ({}, plain)), key=lambda item: item[1].cycles)
     mixed = predict(lower(graph, engine, kept, pack=False), dram)
     return min(((tilings, prediction), (kept, mixed), ({}, plain)), key=lambda item: item[1].cycles)
 

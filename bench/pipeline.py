@@ -20,7 +20,8 @@ MOST_LAYERS, MOST_BOARDS = 10, 4
 SEED = 2016
 LINK_GB_PER_S = 1.25  # 10 Gb/s
 LIMIT_S = 120.0
-NETWORKS = (("alexnet", 4, "825.6 GOPS"), ("vgg16", 6, "1280.3 GOPS"), ("resnet18", 6, ""))
+NETWORKS = (("alexnet", 4, "825.6 GOPS"), ("vgg16", 6, "1280.3 GOPS"), ("resnet18", 6, ""))  # and what was published
+JUDGED = "resnet18"  # whose search has a limit
 
 
 def measure() -> list[Row]:
@@ -71,8 +72,8 @@ def _network(name: str, boards: int, peer: str) -> Row:
     return Row(
         figure=f"{name} on {boards} x vc709 in a line: predicted, and the search",
         value=f"{found['throughput_images_per_s']:,.1f} images/s, {found['gops']:,.0f} GOPS; {seen['time_s']:.0f} s",
-        target=f"search < {LIMIT_S:.0f} s",
+        target=f"search < {LIMIT_S:.0f} s" if name == JUDGED else "-",
         worst=f"{found['bottleneck']}; {seen['searched']} of {seen['sections']} sections searched; latency {1e3 * found['latency_s']:.1f} ms",
-        holds=seen["time_s"] < LIMIT_S,
+        holds=seen["time_s"] < LIMIT_S if name == JUDGED else None,
         peer=f"ISLPED'16, 16 bits, 150 MHz: {peer}" if peer else "",
     )

@@ -12,14 +12,14 @@ from ridgeline.mapping.tiling import Need, Tiling, clipped, default_tiling, need
 
 
 def snug(graph: Graph, engine: Engine, tilings: Mapping[str, Tiling]) -> Engine:
-    """Two of the largest tile of a layer where the engine holds two, else one; as many accumulators as the largest group has pixels. `tilings` by
+    """Two of the largest tile of a layer where the engine holds two, else one, in whole words of the buffers; as many accumulators as the largest group has pixels. `tilings` by
     node name; `default_tiling` for the rest. The output buffer stays: what fits half of it decides how the stores are cut.
     """
     needs = list(_needs(graph, engine, tilings))
     word = engine.weight_word_bytes
     return replace(
         engine,
-        activation_bytes=max(_room(item.activation_bytes, engine.activation_bytes) for item in needs),
+        activation_bytes=word * max(_room(-(-item.activation_bytes // word), engine.activation_bytes // word) for item in needs),
         weight_bytes=word * max(_room(item.weight_words, engine.weight_words) for item in needs),
         accumulator_depth=max(item.accumulators for item in needs),
     )

@@ -1,9 +1,11 @@
-// Stands in for the kernel's arrays and its memory port: every access is counted, and one outside an array ends the program.
+// Stands in for the kernel's arrays and its memory port: every access is counted. One outside an array ends the program, and so does a second read or
+// a second write of a bank in one iteration of a pipelined loop, which an interval of 1 does not allow.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <vector>
 
 struct Count {
@@ -33,16 +35,32 @@ inline Count &counted(const char *name, size_t bytes) {
   return *counts().back();
 }
 
+// When a bank was last read and written.
+struct Bank {
+  uint64_t read = 0, written = 0;
+};
+
+inline void once(uint64_t &last, const char *name) {
+  if (last == iterations) {
+    std::printf("a bank of %s is used twice in iteration %llu\n", name, (unsigned long long)iterations);
+    std::exit(3);
+  }
+  last = iterations;
+}
+
 template <class T>
 struct Ref {
   T &value;
   Count &count;
+  Bank *bank;
   operator T() const {
     count.reads++;
+    if (bank != nullptr) once(bank->read, count.name);
     return value;
   }
   Ref &operator=(T other) {
     count.writes++;
+    if (bank != nullptr) once(bank->written, count.name);
     value = other;
     return *this;
   }
@@ -61,34 +79,28 @@ struct Row {
   T *values;
   size_t size;
   Count &count;
+  Bank *banks;
+  bool one;  // bank for the whole row
   Ref<T> operator[](size_t index) {
     within(index, size, count.name);
-    return {values[index], count};
+    return {values[index], count, one ? banks : banks + index};
   }
 };
 
 template <class Shape>
 struct Counted;
 
-template <class T, size_t N>
-struct Counted<T[N]> {
-  T values[N] = {};
-  Count &count;
-  explicit Counted(const char *name) : count(counted(name, sizeof values)) {}
-  Ref<T> operator[](size_t index) {
-    within(index, N, count.name);
-    return {values[index], count};
-  }
-};
-
 template <class T, size_t N, size_t M>
 struct Counted<T[N][M]> {
   T values[N][M] = {};
   Count &count;
-  explicit Counted(const char *name) : count(counted(name, sizeof values)) {}
+  bool by_row;  // the tables: a bank for each row; else one for each column
+  std::vector<Bank> banks;
+  explicit Counted(const char *name)
+      : count(counted(name, sizeof values)), by_row(std::string(name) == "tables"), banks(by_row ? N : M) {}
   Row<T> operator[](size_t index) {
     within(index, N, count.name);
-    return {values[index], M, count};
+    return {values[index], M, count, by_row ? &banks[index] : banks.data(), by_row};
   }
 };
 
@@ -98,7 +110,7 @@ struct Memory {
   Memory(T *values) : values(values) {}
   Ref<T> operator[](size_t index) const {
     static Count &count = counted("memory", 0);
-    return {values[index], count};
+    return {values[index], count, nullptr};
   }
 };
 

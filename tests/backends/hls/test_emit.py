@@ -15,7 +15,7 @@ from ridgeline.mapping.program import FIELDS, INSTRUCTION_BYTES, Opcode, Program
 from ridgeline.testing.graphs import random_network
 
 ENGINE = Engine(
-    lanes_out=6, lanes_in=10, taps=2, bus_bytes=4, activation_bytes=9001, weight_bytes=7000, output_bytes=3000, accumulator_depth=35
+    lanes_out=6, lanes_in=10, taps=2, bus_bytes=4, activation_bytes=9000, weight_bytes=7000, output_bytes=3000, accumulator_depth=35
 )
 BOARD = Board(name="zcu104", part="xczu7ev-ffvc1156-2-e", clock_mhz=200)
 
@@ -42,7 +42,7 @@ def test_headers_say_what_each_file_was_made_from(program: Program) -> None:
         assert head[0] == f"{mark} Ridgeline's engine in C++, made by ridgeline.backends.hls for 'random-network' on 'zcu104', int8, from"
         assert head[1:9] == [
             f"{mark}     lanes_out = 6", f"{mark}     lanes_in = 10", f"{mark}     taps = 2", f"{mark}     bus_bytes = 4",
-            f"{mark}     activation_bytes = 9001", f"{mark}     weight_bytes = 7000", f"{mark}     output_bytes = 3000",
+            f"{mark}     activation_bytes = 9000", f"{mark}     weight_bytes = 7000", f"{mark}     output_bytes = 3000",
             f"{mark}     accumulator_depth = 35",
         ]  # fmt: skip
         assert "/home" not in text
@@ -53,9 +53,10 @@ def test_headers_say_what_each_file_was_made_from(program: Program) -> None:
 
 def test_pragmas_are_the_parameters(program: Program) -> None:
     kernel = emit(program, BOARD)["hls/engine.cpp"]
+    assert "constexpr int BANKS = 12;" in emit(program, BOARD)["hls/engine.h"]
     for pragma in (
-        "ARRAY_PARTITION variable = activations type = cyclic factor = 10 dim = 1",
-        "ARRAY_PARTITION variable = weights type = cyclic factor = 12 dim = 1",
+        "ARRAY_PARTITION variable = activations type = complete dim = 2",
+        "ARRAY_PARTITION variable = weights type = complete dim = 2",
         "ARRAY_PARTITION variable = accumulators type = complete dim = 2",
         "ARRAY_PARTITION variable = outputs type = complete dim = 2",
     ):
@@ -71,7 +72,7 @@ def test_every_array_index_of_the_memory_is_in_a_pipelined_loop(program: Program
     uses = [number for number, line in enumerate(lines) if re.search(r"\b(memory|instructions)\[", line)]
     assert len(uses) == 5
     for number in uses:
-        assert any("PIPELINE II = 1" in line for line in lines[number - 4 : number])
+        assert any("PIPELINE II = 1" in line for line in lines[number - 7 : number])
 
 
 def test_the_bench_names_the_layers(program: Program) -> None:

@@ -56,7 +56,7 @@ def test_groups_are_of_the_tiles_asked_for(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     graph = random_layer_graph(rng, "pointwise", largest_size=14)
     (node,) = graph.nodes
-    engine = Engine(lanes_out=7, lanes_in=3, bus_bytes=4, activation_bytes=9000, weight_bytes=5000, output_bytes=3000, accumulator_depth=64)
+    engine = Engine(lanes_out=7, lanes_in=3, bus_bytes=4, activation_bytes=9016, weight_bytes=5000, output_bytes=3000, accumulator_depth=64)
     tilings = {node.name: Tiling(y=3, x=5, m=7, group_y=3, group_x=5)}
     program = bench.write(bench.int8(graph), engine, tmp_path, tilings=tilings)
     largest = max(item.output_rows * item.output_columns for item in program.instructions if isinstance(item, Compute))

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-import numpy as np
-
-from ridgeline.backends.hls.stage import RECORD_ELEMENTS
 from ridgeline.hardware.engine.engine import TABLE_BYTES, Engine
 from ridgeline.mapping.program import INSTRUCTION_BYTES, Compute, Instruction, Load, Mode, Store, Target
 
@@ -15,7 +12,8 @@ from ridgeline.mapping.program import INSTRUCTION_BYTES, Compute, Instruction, L
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """Adds. `iterations` are of the loops with an initiation interval of 1: their cycles, but for pipelines' depth and the memory's latency. The
-    rest counts elements (sums, of the accumulators). Padding is not read.
+    rest counts elements (sums, of the accumulators). A vector of activations is
+    one read of every bank.
     """
 
     iterations: int = 0
@@ -67,27 +65,17 @@ def _compute(compute: Compute, engine: Engine) -> Counts:
     runs = compute.ky_count * compute.kx_count * compute.chunk_count
     reads = compute.y_count * compute.x_count
     emitted = reads if compute.mode is Mode.MATRIX else compute.y_count * _emitted(compute)
-    found = Counts(iterations=runs * reads, activation_reads=_vectors(compute, engine)) + _block(compute, engine) * (1 if compute.hold else runs)
+    found = Counts(iterations=runs * reads, activation_reads=runs * reads * engine.weight_word_bytes)
+    found += _words(_block_words(compute, engine) * (1 if compute.hold else runs), engine)
     added = 0 if compute.hold else runs - compute.first
     found += Counts(accumulator_writes=runs * emitted * engine.lanes_out, accumulator_reads=added * emitted * engine.lanes_out)
     if not compute.last:
         return found
     pixels = compute.output_rows * compute.output_columns
     vectors = pixels * engine.lanes_out
-    drained = Counts(iterations=engine.lanes_out + pixels, accumulator_reads=vectors, output_writes=vectors)
     looked_up = vectors if compute.use_table else 0
-    return found + drained + Counts(weight_reads=RECORD_ELEMENTS * engine.lanes_out, table_reads=looked_up)
-
-
-def _vectors(compute: Compute, engine: Engine) -> int:
-    """Elements read from the activation buffer: those of rows and columns that are no padding."""
-    lanes = engine.lanes_in if compute.mode is Mode.MATRIX else engine.lanes_out
-    row = compute.row + compute.ky_row * np.arange(compute.ky_count)[:, None] + compute.y_row * np.arange(compute.y_count)
-    rows = int(np.count_nonzero((row >= 0) & (row < compute.rows)))
-    kx, chunk, x = np.ix_(np.arange(compute.kx_count), np.arange(compute.chunk_count), np.arange(compute.x_count))
-    first = compute.byte + compute.kx_byte * kx + engine.lanes_in * chunk + compute.x_byte * x
-    inside = np.minimum(first + lanes, compute.row_bytes) - np.maximum(first, 0)
-    return rows * int(np.maximum(inside, 0).sum())
+    drained = Counts(iterations=pixels, accumulator_reads=vectors, output_writes=vectors, table_reads=looked_up)
+    return found + drained + _words(engine.parameter_words, engine)
 
 
 def _emitted(compute: Compute) -> int:
@@ -95,20 +83,13 @@ def _emitted(compute: Compute) -> int:
     return max(0, -(-(compute.x_count - compute.emit_from) // max(1, compute.emit_stride)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Blocks:
-    iterations: int
-    reads: int
-
-    def __mul__(self, times: int) -> Counts:
-        return Counts(iterations=self.iterations * times, weight_reads=self.reads * times)
+def _words(count: int, engine: Engine) -> Counts:
+    """Words of the weight buffer, one a cycle."""
+    return Counts(iterations=count, weight_reads=count * engine.weight_word_bytes)
 
 
-def _block(compute: Compute, engine: Engine) -> _Blocks:
-    """Reading one run's weights."""
+def _block_words(compute: Compute, engine: Engine) -> int:
+    """Of one run's weights."""
     if compute.mode is Mode.MATRIX:
-        rows = engine.weight_word_bytes // engine.lanes_in
-        return _Blocks(iterations=-(-engine.lanes_out // rows), reads=engine.macs)
-    if compute.mode is Mode.DEPTHWISE:
-        return _Blocks(iterations=engine.taps, reads=engine.taps * engine.lanes_out)
-    return _Blocks(iterations=0, reads=0)
+        return engine.block_words
+    return engine.tap_block_words if compute.mode is Mode.DEPTHWISE else 0

@@ -9,8 +9,9 @@ from typing import Any
 
 from ridgeline.backends.hls.decoder import OPCODE_BITS, units
 from ridgeline.backends.hls.stage import RECORD_ELEMENTS, STAGES
+from ridgeline.errors import InputError
 from ridgeline.formats import FORMATS, Format
-from ridgeline.hardware.engine.engine import BURST_BYTES, TABLE_BYTES, TABLES
+from ridgeline.hardware.engine.engine import BURST_BYTES, TABLE_BYTES, TABLES, Engine
 from ridgeline.mapping.program import INSTRUCTION_BYTES, Compute, Load, Mode, Opcode, Placement, Program, Store, Target
 
 FOLDER = "hls"
@@ -39,7 +40,11 @@ class Board:
 
 
 def emit(program: Program, board: Board, number: Format = FORMATS["int8"]) -> dict[str, str]:
-    """Always the same bytes for the same program. Addresses of the program count elements of `number`."""
+    """Always the same bytes for the same program. Addresses of the program count elements of `number`.
+
+    Raises InputError for an activation buffer of another size than whole words of its banks.
+    """
+    require_whole_words(program.engine)
     values = _values(program, board, number)
     return {f"{FOLDER}/{name}": _rendered(name, values) for name in (*FILES, *(SCRIPTS if board.has_vitis else ()))}
 
@@ -58,7 +63,6 @@ def _values(program: Program, board: Board, number: Format) -> dict[str, Any]:
     """What the templates read."""
     engine, stage = program.engine, STAGES[number.name]
     arguments = ["../program.bin", *([] if number.name == "int8" else ["../instructions.bin"]), "inputs.bin", "golden", "golden.bin"]
-    factor = max(engine.bus_bytes, engine.vector_bytes)
     beat_bytes = engine.bus_bytes * number.bytes
     return {
         "title": _title(program, board, number),
@@ -88,7 +92,6 @@ def _values(program: Program, board: Board, number: Format) -> dict[str, Any]:
         "entry": program.entry,
         "widen_bits": min(WIDEST_PORT_BITS, max(32, 1 << (8 * beat_bytes - 1).bit_length())),
         "burst": min(MOST_BEATS, max(2, BURST_BYTES // beat_bytes)),
-        "activation_factor": factor,
         "inputs": [_tensor(program.placements[name], "") for name in dict.fromkeys(program.inputs)],
         "layers": _layers(program),
         "flags": " ".join(CXX_FLAGS),
@@ -97,6 +100,15 @@ def _values(program: Program, board: Board, number: Format) -> dict[str, Any]:
         "top": TOP,
         "target": board,
     }
+
+
+def require_whole_words(engine: Engine) -> None:
+    """Raises InputError."""
+    if engine.activation_bytes % engine.weight_word_bytes:
+        raise InputError(
+            f"engine: activation_bytes is {engine.activation_bytes}; with lanes of {engine.lanes_out}x{engine.lanes_in} and a bus of "
+            f"{engine.bus_bytes} the C++ takes multiples of {engine.weight_word_bytes}"
+        )
 
 
 def group_pixels(program: Program) -> int:

@@ -24,9 +24,8 @@ def need(engine: Engine, number: Format) -> dict[str, int]:
 def block_rams(engine: Engine, number: Format) -> int:
     """18 Kb block RAMs of all banks."""
     lanes, word = engine.lanes_out, engine.weight_word_bytes
-    activation = max(engine.bus_bytes, engine.vector_bytes)
     banks = [
-        (activation, number.bits, -(-engine.activation_bytes // activation)),
+        (word, number.bits, engine.activation_bytes // word),
         (word, number.bits, engine.weight_words),
         (lanes, SUM_BITS[number.name], engine.accumulator_depth),
         (lanes, number.bits, engine.output_bytes // lanes),

@@ -3,24 +3,29 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tests.flows import tiny
 
+from ridgeline.algorithm.cut import crossing_bytes, sections
 from ridgeline.algorithm.onnx.runtime import run as run_onnx
 from ridgeline.cli import main
 from ridgeline.errors import CheckFailedError, DoesNotFitError, InputError
+from ridgeline.explore.line import Explored, Line
 from ridgeline.flows.design import Design, Predicted, read_json
 from ridgeline.flows.explore import explore
 from ridgeline.flows.line import Lined, explore_boards
-from ridgeline.flows.line_folder import write_line
+from ridgeline.flows.line_folder import description, write_line
 from ridgeline.flows.options import Options
 from ridgeline.flows.progress import Silent
 from ridgeline.flows.verify import verify
 from ridgeline.hardware.device import read_device
 from ridgeline.mapping import image, interpreter
 from ridgeline.mapping.lower import lower
+from ridgeline.system.line import Partition
+from ridgeline.testing.graphs import random_network
 
 LINK_GB_PER_S = 0.01
 PINS = ["--lanes", "4x4", *(f"--{name.replace('_', '-')}={value}" for name, value in tiny.PINS.items() if not name.startswith("lanes"))]
@@ -196,3 +201,22 @@ def test_a_wrong_board_is_found(lined: Lined, options: Options, tmp_path: Path) 
     (tmp_path / "wrong").mkdir()
     with pytest.raises(CheckFailedError, match=r"output '.*' of the boards' golden networks has \d+ other values than that of the whole network"):
         write_line(tmp_path / "wrong", whole, mixed, devices, **values)
+
+
+def test_a_tensor_that_a_board_passes_on() -> None:
+    """conv1's result is summed on the third board: it crosses both links, and the second board only relays it."""
+    graph = random_network(np.random.default_rng(14), blocks=4)
+    stops = (3, 4, len(graph.nodes))
+    line = Line(
+        partition=Partition(stops=stops, time_s=1.0),
+        graphs=sections(graph, stops),
+        designs=(SimpleNamespace(copies=1),) * 3,
+        link_bytes=tuple(crossing_bytes(graph, stop) for stop in stops[:-1]),
+        explored=Explored(sections=1, searched=1, time_s=0.0),
+    )
+    found = description(graph, line, [read_device("vc709")] * 3, {"objective": "latency", "link_gb_per_s": 1.0})
+    assert [board["relays"] for board in found["boards"]] == [[], ["conv1.out"], []]
+    assert [board["writes"] for board in found["boards"]][:2] == [["conv1.out", "conv2.out"], ["conv3.out"]]
+    assert [[tensor["name"] for tensor in link["tensors"]] for link in found["links"]] == [["conv1.out", "conv2.out"], ["conv1.out", "conv3.out"]]
+    assert [link["bytes"] for link in found["links"]] == [sum(tensor["bytes"] for tensor in link["tensors"]) for link in found["links"]]
+    assert [[tensor["made_on"] for tensor in link["tensors"]] for link in found["links"]] == [[1, 1], [1, 2]]

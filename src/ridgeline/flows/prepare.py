@@ -110,9 +110,10 @@ def _float32(network: Network, data: Data, folder: Path, progress: Progress) -> 
 
 def _fixed16(network: Network, data: Data, folder: Path, progress: Progress) -> Prepared:
     from ridgeline.algorithm.onnx.golden import boundary_names
+    from ridgeline.algorithm.onnx.golden_check import check_golden
     from ridgeline.algorithm.onnx.golden_fixed import back_fixed, code_name, front_fixed, golden_fixed
     from ridgeline.algorithm.onnx.runtime import run
-    from ridgeline.algorithm.passes.fixed import fixed
+    from ridgeline.algorithm.passes.fixed import fixed, fixed_steps
     from ridgeline.mapping.encoding import fixed16
 
     progress.step("quantising")
@@ -129,12 +130,18 @@ def _fixed16(network: Network, data: Data, folder: Path, progress: Progress) -> 
     def real_values(values: Arrays) -> Arrays:
         return run(back, {code_name(name): array for name, array in values.items()})
 
+    progress.step("checking golden.onnx against plain integers")
+    inputs = codes(reals)
+    some = {name: array[: max(1, REFERENCE_MACS // _macs(network))] for name, array in inputs.items()}
+    difference = check_golden(found.graph, some, model=golden_fixed(found, boundaries=True), steps=fixed_steps(found, some))
+    if difference is not None:
+        raise CheckFailedError(f"onnxruntime and plain integers differ: {difference}")
     return Prepared(
         name="fixed16",
         graph=found.graph,
         encoding=fixed16(found.limits),
         golden_names=boundary_names(found.graph),
-        inputs=codes(reals),
+        inputs=inputs,
         codes=codes,
         reals=real_values,
     )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.algorithm.real_graphs import real_graph, real_inputs
 from tests.backends.hls.engines import random_engine
-from tests.backends.hls.reals import real_graph, real_inputs
 
 from ridgeline.algorithm.passes.fixed import codes, fixed
 from ridgeline.algorithm.reference import run_float, sqnr_db

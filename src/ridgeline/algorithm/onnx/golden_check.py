@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from ridgeline.algorithm.graph import Array, Graph
 from ridgeline.algorithm.onnx.golden import boundary_names, golden
 from ridgeline.algorithm.onnx.runtime import call, session
-from ridgeline.algorithm.reference import integer_steps
+from ridgeline.algorithm.reference import Step, integer_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +33,17 @@ class Difference:
         )
 
 
-def check_golden(graph: Graph, inputs: Mapping[str, Array], *, model: bytes | Path | None = None) -> Difference | None:
-    """The first node whose output onnxruntime and numpy make differently, or None. `inputs`: int8 (images, *shape) by input name.
+def check_golden(
+    graph: Graph, inputs: Mapping[str, Array], *, model: bytes | Path | None = None, steps: Iterable[Step] | None = None
+) -> Difference | None:
+    """The first node whose output onnxruntime and numpy make differently, or None. `inputs`: (images, *shape) by input name.
 
-    `model` is a golden file with boundaries; by default one is made. Every value of every node is compared.
+    `model` is a golden file with boundaries, `steps` are numpy's runs of the nodes; by default both are made, of int8. Every value of every node
+    is compared.
     """
     shown = boundary_names(graph)
     found = call(session(golden(graph, boundaries=True) if model is None else model), inputs)
-    for step in integer_steps(graph, inputs):
+    for step in integer_steps(graph, inputs) if steps is None else steps:
         values = found.get(shown[step.node.output])
         if values is not None:
             difference = first_difference(step.after, values.reshape(step.after.shape), node=step.node.name, tensor=step.node.output)

@@ -17,7 +17,7 @@ from ridgeline.algorithm.graph import Array, Graph, Node, Requantise
 from ridgeline.algorithm.operators import Add, AveragePool, Concat, Conv, ConvTranspose, Join, Mul
 from ridgeline.algorithm.passes.real import limits as real_limits
 from ridgeline.algorithm.passes.stages import MOVES
-from ridgeline.algorithm.reference import float_steps, input_tensors
+from ridgeline.algorithm.reference import Step, float_steps, input_tensors, last_readers
 from ridgeline.errors import InputError, UnsupportedError
 
 LOW, HIGH = -(1 << 15), (1 << 15) - 1
@@ -48,6 +48,25 @@ def fixed(graph: Graph, calibration: Mapping[str, Array], *, progress: Progress 
     constants = {name: codes(values, fractions[name]) for name, values in graph.constants.items()}
     ends = {node.name: _limits(node, fractions[node.output]) for node in graph.nodes}
     return Fixed(graph=replace(graph, nodes=nodes, constants=constants), limits=ends, fractions=fractions)
+
+
+def fixed_steps(found: Fixed, inputs: Mapping[str, Array]) -> Iterator[Step]:
+    """The nodes' runs on int16 codes, one after another. Sums are made in float64, which holds them exactly."""
+    tensors = input_tensors(found.graph, {name: array.astype(np.float64) for name, array in inputs.items()}, None)
+    last = last_readers(found.graph)
+    for node in found.graph.nodes:
+        stage = node.stage
+        assert stage is not None
+        zeros = (0,) * len(node.inputs)
+        sums = node.operator.accumulate(node, *(tensors[name] for name in node.inputs), zero_points=zeros).astype(np.int64)
+        scaled = (sums + stage.bias.reshape(1, -1, 1, 1)) * stage.multiplier
+        rounded = (scaled + (np.int64(1) << (stage.shift - 1))) >> stage.shift
+        after = np.clip(rounded, *found.limits[node.name]).astype(np.int16)
+        yield Step(node=node, before=sums, after=after)
+        tensors[node.output] = after.astype(np.float64)
+        for name in {*node.inputs, node.output}:
+            if last.get(name, node.name) == node.name:
+                del tensors[name]
 
 
 def codes(values: Array, fraction: int) -> Array:

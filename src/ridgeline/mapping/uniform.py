@@ -26,6 +26,7 @@ from ridgeline.formats import Format
 LOOPS = ("m", "c", "y", "x")  # over tiles
 ORDERS: tuple[tuple[str, ...], ...] = tuple(permutations(LOOPS))  # outermost first
 MOST_PORTS = 64  # of a memory
+MOST_GB_PER_S = 10**9
 FILL_CYCLES = 20  # of the array's pipeline, once a tile: inferred from FPGA'15's published cycle counts
 ARRAYS: Mapping[str, str] = {"input": "cyx", "weight": "mc", "output": "myx"}  # the tile loops that each depends on
 
@@ -61,8 +62,8 @@ class Memory:
     port_gb_per_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.gb_per_s < float("inf"):
-            raise InputError(f"a memory of {self.gb_per_s:g} GB/s; give a bandwidth above 0")
+        if not MOST_GB_PER_S**-1 <= self.gb_per_s <= MOST_GB_PER_S:
+            raise InputError(f"a memory of {self.gb_per_s:g} GB/s; give a bandwidth above 0, at most {MOST_GB_PER_S:,} GB/s")
         shared = 0 < self.weight_ports < self.ports <= MOST_PORTS and self.port_gb_per_s > 0
         if self.ports and not shared:
             given = f"{self.ports} ports of {self.port_gb_per_s:g} GB/s, {self.weight_ports} of them for weights"

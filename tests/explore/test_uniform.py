@@ -103,7 +103,8 @@ def test_sizes_left_out_are_no_better(study: Study) -> None:
 
 def test_cuts() -> None:
     assert cuts(13) == [1, 2, 3, 4, 5, 7, 13]
-    for extent in range(1, 60):
+    for extent in range(1, 300):
+        assert cuts(extent) == sorted({-(-extent // rounds) for rounds in range(1, extent + 1)})
         assert {-(-extent // size) for size in cuts(extent)} == {-(-extent // size) for size in range(1, extent + 1)}
 
 

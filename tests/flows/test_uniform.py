@@ -77,6 +77,7 @@ def test_ports_are_shared_out_to_whom_they_serve_best() -> None:
         ({"device": "ulx3s-85f"}, UnsupportedError, "has no multiply-accumulate made of MULT18X18D blocks; such a device holds fixed16, int8"),
         ({"pins": {"taps": 1}}, InputError, "--taps pins the programmable engine; a uniform one has --lanes TMxTN"),
         ({"pins": {"lanes_out": 0, "lanes_in": 4}}, InputError, "--lanes: tm is 0; it must be 1 or more"),
+        ({"batch": 1 << 17}, InputError, "--batch is 131,072; a uniform engine takes at most 65,536 images at a time"),
         ({"caps": {"lut": 5}}, InputError, "--max-lut: a uniform engine's LUTs are not modelled; cap dsp or bram"),
         ({"objective": "throughput"}, InputError, "--objective throughput is for the programmable engine"),
         ({"engine": "programmable"}, InputError, "--format float32 is for --engine uniform; the programmable engine works in int8"),

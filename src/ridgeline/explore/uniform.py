@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from math import prod
+from math import isqrt, prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -195,7 +195,8 @@ def section_designs(study: Study) -> dict[tuple[int, int], UniformDesign]:
 
 def cuts(extent: int) -> list[int]:
     """The smallest sizes that need 1, 2, 3, ... rounds to cover `extent`, each once, rising."""
-    return sorted({-(-extent // rounds) for rounds in range(1, extent + 1)})
+    few = range(1, isqrt(extent) + 1)  # rounds, and sizes; every size is one of few rounds or few itself
+    return sorted({-(-extent // rounds) for rounds in few} | {-(-extent // -(-extent // size)) for size in few})
 
 
 def _pairs(study: Study) -> Array:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ridgeline.hardware.device import Device
     from ridgeline.mapping.uniform import Memory
 
+MOST_BATCH = 1 << 16
 PORT_BYTES = 64  # of an AXI port, a cycle
 PINS = {"lanes_out": "tm", "lanes_in": "tn"}
 
@@ -119,6 +120,8 @@ def _check_options(options: Options) -> None:
             raise InputError(f"--lanes: {PINS[name]} is {value}; it must be 1 or more")
     for name in sorted({"lut", "ff"} & set(options.caps)):
         raise InputError(f"--max-{name}: a uniform engine's {name.upper()}s are not modelled; cap dsp or bram")
+    if (options.batch or 1) > MOST_BATCH:
+        raise InputError(f"--batch is {options.batch:,}; a uniform engine takes at most {MOST_BATCH:,} images at a time")
     if options.objective != "latency":
         raise InputError("--objective throughput is for the programmable engine; a uniform one ends a batch (--batch) as soon as it can")
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 KERNEL = "hls/engine.cpp"
 PORT_BYTES = 128  # of an m_axi port, at most
+MARGIN = 1.1  # the C++ needs more than the search counts, but not in proportion
 TRIES = 6  # at an array that the C++ has the multipliers for
 
 
@@ -66,17 +67,21 @@ def choose(graph: Graph, device: Device, options: Options) -> Choice:
             raise DoesNotFitError(over or (str(error) if number.name == "int8" else f"{number.name}, {unit}: {error}")) from error
         choice = replace(choice, engine=cut(graph, choice, options.pins))
         found = need(choice.engine, number)
-        exceeded = {name: found[name] - limit[name] for name in limit if found[name] > limit[name]}
+        exceeded = [name for name in limit if found[name] > limit[name]]
         if not exceeded:
             return choice
-        name = next(iter(exceeded))
-        over = (
-            f"{number.name}: an engine of {choice.engine.lanes_out}x{choice.engine.lanes_in} lanes needs {found[name]:,} {name} but there are "
-            + (f"{limit[name]:,} on '{device.name}'; choose a larger device, a smaller format or looser pins and caps")
-        )
+        over = _exceeds(choice.engine, exceeded[0], found, limit, f"'{device.name}' in {number.name}")
         for name in exceeded:
-            caps[name] = max(1, caps[name] * limit[name] * 9 // (found[name] * 10))
+            counted_need = choice.resources.dsp if name == "dsp" else choice.resources.bram_18kb
+            caps[name] = max(1, min(counted_need - 1, round(MARGIN * counted_need * limit[name] / found[name])))
     raise DoesNotFitError(over)
+
+
+def _exceeds(engine: Engine, name: str, found: Mapping[str, int], limit: Mapping[str, int], where: str) -> str:
+    return (
+        f"an engine of {engine.lanes_out}x{engine.lanes_in} lanes needs {found[name]:,} {name} but there are {limit[name]:,} on {where}; "
+        "choose a larger device, a smaller format or looser pins and caps"
+    )
 
 
 def _counted(device: Device, number: Format) -> Device:

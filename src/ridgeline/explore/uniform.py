@@ -195,7 +195,7 @@ def section_designs(study: Study) -> dict[tuple[int, int], UniformDesign]:
 
 def cuts(extent: int) -> list[int]:
     """The smallest sizes that need 1, 2, 3, ... rounds to cover `extent`, each once, rising."""
-    few = range(1, isqrt(extent) + 1)  # rounds, and sizes; every size is one of few rounds or few itself
+    few = range(1, isqrt(extent) + 2)  # of rounds, or of the size itself
     return sorted({-(-extent // rounds) for rounds in few} | {-(-extent // -(-extent // size)) for size in few})
 
 

@@ -11,6 +11,7 @@ from ridgeline.algorithm import zoo
 from ridgeline.algorithm.cut import crossing_bytes, section
 from ridgeline.algorithm.graph import Graph
 from ridgeline.algorithm.onnx.reader import read_network
+from ridgeline.algorithm.operators import AveragePool
 from ridgeline.algorithm.passes.calibrate import noise
 from ridgeline.algorithm.passes.quantise import quantise
 from ridgeline.errors import DoesNotFitError, InputError
@@ -20,6 +21,7 @@ from ridgeline.explore.choose import Choice, Objective, choose
 from ridgeline.explore.line import explore_line
 from ridgeline.explore.pruned import choose_pruned
 from ridgeline.hardware.device import Device, read_device
+from ridgeline.testing.draft import Draft
 from ridgeline.testing.graphs import random_network
 
 CASES = 300
@@ -150,6 +152,25 @@ def test_bounds_of_random_networks() -> None:
         pins = {"lanes_out": 16} if seed % 2 else {"lanes_in": 8, "bus_bytes": 8}
         seconds, _ = BoardSearch(objective=objective, pins=pins)(graph, board)
         assert 0 < Bound(objective, pins, {})(graph, board) <= seconds
+
+
+def test_a_bound_of_a_layer_with_many_small_blocks() -> None:
+    """A narrow bus pads their weights least: the bound must not count a wide one's padding."""
+    draft = Draft(rng=np.random.default_rng(1))
+    graph = draft.graph("pool", [draft.add(AveragePool(kernel=(17, 15)), [draft.input((8, 17, 15))])])
+    for name in ("ku060", "ulx3s-85f"):
+        for objective in OBJECTIVES:
+            seconds, _ = BoardSearch(objective=objective)(graph, read_device(name))
+            assert 0 < Bound(objective, {}, {})(graph, read_device(name)) <= seconds
+
+
+def test_a_bound_for_boards_that_differ() -> None:
+    """Layers are remembered, but not over boards with other buses."""
+    graph = integer("alexnet")
+    boards = [read_device(name) for name in ("ulx3s-85f", "vc709", "zcu104")]
+    shared = Bound("latency", {}, {})
+    for board in (*boards, *reversed(boards)):
+        assert shared(graph, board) == Bound("latency", {}, {})(graph, board)
 
 
 def test_a_pruned_search_refuses_as_the_whole_one() -> None:

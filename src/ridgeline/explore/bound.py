@@ -17,7 +17,7 @@ of lanes and taps that fit, is the bound; the search's own times are checked aga
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,8 +51,8 @@ class Bound:
     pins: Mapping[str, int]
     caps: Mapping[str, int]
     _boards: dict[Device, _Board] = field(default_factory=dict[Device, "_Board"])
-    _layers: dict[tuple[Node, tuple[int, ...], _Lanes], _Costs] = field(
-        default_factory=dict[tuple[Node, tuple[int, ...], _Lanes], "_Costs"]
+    _layers: dict[tuple[Node, tuple[int, ...], Engine], _Costs] = field(
+        default_factory=dict[tuple[Node, tuple[int, ...], Engine], "_Costs"]
     )
 
     def __call__(self, graph: Graph, device: Device) -> float:
@@ -68,15 +68,15 @@ class Bound:
         return cycles / (device.clock_mhz * 1e6) if np.isfinite(cycles) else 0.0
 
     def _layer(self, graph: Graph, node: Node, sizes: Mapping[str, int], engine: Engine) -> _Costs:
-        key = node, tuple(sizes[name] for name in node.inputs), (engine.lanes_out, engine.lanes_in, engine.taps)
+        key = node, tuple(sizes[name] for name in node.inputs), engine
         if key not in self._layers:
-            self._layers[key] = _costs(graph, node, engine)
+            self._layers[key] = _costs(graph, node, engine, replace(engine, bus_bytes=WIDEST.bus_bytes))
         return self._layers[key]
 
 
 def least_cycles(graph: Graph, engine: Engine, dram: DramTiming) -> float:
     """Of one image on one engine, whatever the tilings."""
-    layers = np.array([[_costs(graph, node, engine)] for node in graph.nodes], float)
+    layers = np.array([[_costs(graph, node, engine, engine)] for node in graph.nodes], float)
     rate = float(dram.bytes_per_cycle)
     board = _Board(
         engines=(engine,),
@@ -140,14 +140,15 @@ def _fits(engine: Engine, space: Space) -> bool:
     return need.dsp <= have.dsp and need.bram_18kb <= have.bram_18kb and need.lut <= have.lut and need.ff <= have.ff
 
 
-def _costs(graph: Graph, node: Node, engine: Engine) -> _Costs:
-    """(least cycles of the array, least bytes of weights, bytes that may be read from the buffer ahead of the layer, least bytes of all kinds)."""
+def _costs(graph: Graph, node: Node, engine: Engine, narrow: Engine) -> _Costs:
+    """`engine` has the widest bus that is possible, which reads a block in fewest words, and `narrow` the narrowest, whose words pad it least:
+    (least cycles of the array, least bytes of weights, bytes that may be read from the buffer ahead of the layer, least bytes of all kinds)."""
     try:
         works = [part.work for part in parts(graph, node, engine, layout(graph, engine))]
     except (DoesNotFitError, UnsupportedError):
         return _NEVER, 0, 0, 0
     ahead = max(AHEAD_BLOCKS * block_words(work, engine) + engine.parameter_words for work in works) * engine.weight_word_bytes
-    weights = sum(_weight_bytes(work, engine) for work in works)
+    weights = sum(_weight_bytes(work, narrow) for work in works)
     return (
         sum(array_cycles(work, engine) for work in works),
         weights,
@@ -157,11 +158,16 @@ def _costs(graph: Graph, node: Node, engine: Engine) -> _Costs:
 
 
 def array_cycles(work: Work, engine: Engine) -> int:
-    """Every pixel of every run, or a block's words for every run but the first, whose block may be read before."""
+    """Every pixel of every run, or a block's words for every run but the first, whose block may be read before.
+
+    Where a window slides along a row, its pixels are read once a piece of the row: in one piece, or where the window skips some, in many.
+    """
     if work.pattern is not Pattern.WINDOW or work.mode is Mode.PRODUCT:
         return work.blocks * work.pixels * (2 if work.mode is Mode.PRODUCT else 1)
+    height, width = work.size
+    reads = height * (width if work.window == 1 else min((width - 1) * work.stride[1] + work.window, width * work.window))
     runs = work.blocks * work.runs
-    return max(runs * work.pixels, (runs - 1) * block_words(work, engine))
+    return max(runs * reads, (runs - 1) * block_words(work, engine))
 
 
 def _weight_bytes(work: Work, engine: Engine) -> int:

@@ -154,6 +154,10 @@ def test_other_formats(tmp_path: Path, number: FormatName, dtype: type, exact: b
     assert found.summary["values_compared"] == tiny.IMAGES * (5 * 36 + 5 * 9 + 3)
     assert found.summary["accuracy"]["hardware"] == found.summary["accuracy"]["float"]
     assert found.summary["sqnr_db"]["scores"] > 60
+    header = (found.out / "hls" / "engine.h").read_text()
+    size = np.dtype(dtype).itemsize
+    assert found.summary["engine"]["activation_bytes"] == size * int(header.split("ACTIVATIONS = ")[1].split(";")[0])
+    assert f"//     activation_bytes = {found.summary['engine']['activation_bytes']}" in header
     error = found.summary["simulated"]["hls"]["largest_error"]
     assert error is None if exact else 0 <= error < 1e-5
     outputs = np.load(found.out / "outputs.npz")
@@ -182,8 +186,12 @@ def test_a_format_that_the_device_cannot_hold(tmp_path: Path) -> None:
     message = "float32, counted in multiply-accumulates of 5 DSPs and elements of 4 bytes: the smallest engine .* needs 4,224 dsp but there are 345"
     with pytest.raises(DoesNotFitError, match=message):
         build(options)
-    with pytest.raises(InputError, match="--bus-bytes counts elements: 64 of float32 are 256 bytes, but a port has at most 128"):
-        build(replace(options, pins={"bus_bytes": 64}))
+    with pytest.raises(InputError, match="--bus-bytes 2: float32 takes multiples of 4"):
+        build(replace(options, pins={"bus_bytes": 2}))
+    with pytest.raises(InputError, match="--bus-bytes 256: a port has at most 128 bytes"):
+        build(replace(options, pins={"bus_bytes": 256}))
+    with pytest.raises(InputError, match=r"activation_bytes is 4100; with 4x4 lanes and a bus of 16 bytes the .* takes multiples of 16"):
+        build(replace(options, pins={"bus_bytes": 16, "activation_bytes": 4100, "lanes_out": 4, "lanes_in": 4}))
 
 
 @pytest.mark.parametrize(

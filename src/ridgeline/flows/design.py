@@ -4,7 +4,6 @@ where every tensor lies in DRAM."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from fractions import Fraction
 from math import prod
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import msgspec
 
 from ridgeline.errors import InputError
+from ridgeline.formats import FORMATS
 
 if TYPE_CHECKING:
     from ridgeline.algorithm.graph import Graph
@@ -92,7 +92,7 @@ class Layer(Struct, frozen=True):
 
 
 class Design(Struct, frozen=True):
-    """Addresses and sizes count elements of `format`, which are bytes for int8."""
+    """Addresses, `memory_bytes` and the tensors' sizes count elements of `format`, which are bytes for int8; the engine's sizes are bytes."""
 
     network: str
     device: str
@@ -178,7 +178,7 @@ def describe(
         device=device,
         backend=backend,
         format=number,
-        engine={name: int(value) for name, value in asdict(program.engine).items()},
+        engine=program.engine.sizes(FORMATS[number].bytes),
         entry=program.entry,
         memory_bytes=program.memory_bytes,
         dram=Dram(

@@ -51,9 +51,7 @@ def choose(graph: Graph, device: Device, options: Options) -> Choice:
     from ridgeline.backends.hls import DSP_SHARE, need
 
     number = FORMATS[options.format]
-    bus = options.pins.get("bus_bytes", 1) * number.bytes
-    if bus > PORT_BYTES:
-        raise InputError(f"--bus-bytes counts elements: {bus // number.bytes} of {number.name} are {bus} bytes, but a port has at most {PORT_BYTES}")
+    options = replace(options, pins=_elements(options.pins, number))
     have = device.resources
     limit = {"dsp": options.caps.get("dsp", have.dsp), "bram": options.caps.get("bram", have.bram_18kb)}
     caps = {"dsp": max(1, limit["dsp"] // DSP_SHARE[number.name]), "bram": max(1, limit["bram"] // number.bytes)}
@@ -75,6 +73,17 @@ def choose(graph: Graph, device: Device, options: Options) -> Choice:
             counted_need = choice.resources.dsp if name == "dsp" else choice.resources.bram_18kb
             caps[name] = max(1, min(counted_need - 1, round(MARGIN * counted_need * limit[name] / found[name])))
     raise DoesNotFitError(over)
+
+
+def _elements(pins: Mapping[str, int], number: Format) -> dict[str, int]:
+    """The pins in elements instead of bytes. Raises InputError."""
+    for name, value in pins.items():
+        option = f"--{name.replace('_', '-')} {value}"
+        if name.endswith("_bytes") and value % number.bytes:
+            raise InputError(f"{option}: {number.name} takes multiples of {number.bytes}")
+    if pins.get("bus_bytes", 0) > PORT_BYTES:
+        raise InputError(f"--bus-bytes {pins['bus_bytes']}: a port has at most {PORT_BYTES} bytes")
+    return {name: value // number.bytes if name.endswith("_bytes") else value for name, value in pins.items()}
 
 
 def _exceeds(engine: Engine, name: str, found: Mapping[str, int], limit: Mapping[str, int], where: str) -> str:

@@ -8,12 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.backends.hls.engines import random_engine
 
+from ridgeline.algorithm.graph import Graph
 from ridgeline.algorithm.onnx.golden import golden
 from ridgeline.algorithm.onnx.runtime import run as onnxruntime
 from ridgeline.flows import csim
 from ridgeline.hardware.engine.engine import Engine
+from ridgeline.mapping.parts import works
 from ridgeline.mapping.program import Compute
-from ridgeline.mapping.tiling import Tiling
+from ridgeline.mapping.tiling import Tiling, legal
 from ridgeline.testing import csim as bench
 from ridgeline.testing.graphs import LAYER_KINDS, random_codes, random_layer_graph, random_network
 
@@ -24,6 +26,17 @@ QUICK = ("-O1", "-std=c++17", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-Wno-
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled in less time, and with every overflow an error."""
     monkeypatch.setattr("ridgeline.backends.hls.CXX_FLAGS", QUICK)
+
+
+def groups_of(graph: Graph, engine: Engine, tr: int, tc: int) -> dict[str, Tiling]:
+    """Groups of Tr x Tc pixels for every node whose tiles then fit the buffers; the reduction in pieces if it must be."""
+    found: dict[str, Tiling] = {}
+    for node, made in works(graph, engine).items():
+        for pieces in (0, 1):
+            tiling = Tiling(y=tr, x=tc, m=engine.lanes_out, c=pieces, group_y=tr, group_x=tc)
+            if node not in found and all(legal(tiling, work, engine) for work in made):
+                found[node] = tiling
+    return found
 
 
 @settings(max_examples=24, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -37,7 +50,8 @@ def test_random_layers_on_random_parameters(
     rng = np.random.default_rng(seed)
     graph = random_layer_graph(rng, kind)
     engine = random_engine(rng, tm=tm, tn=tn, pixels=tr * tc)
-    checked = bench.run(bench.int8(graph), engine, random_codes(rng, graph), tmp_path_factory.mktemp("layer"))
+    tilings = groups_of(graph, engine, tr, tc)
+    checked = bench.run(bench.int8(graph), engine, random_codes(rng, graph), tmp_path_factory.mktemp("layer"), tilings=tilings)
     assert checked.mismatch is None
     assert checked.values_compared > 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -44,7 +44,7 @@ def emit(program: Program, board: Board, number: Format = FORMATS["int8"]) -> di
 
     Raises InputError for an activation buffer of another size than whole words of its banks.
     """
-    require_whole_words(program.engine)
+    require_whole_words(program.engine, number)
     values = _values(program, board, number)
     return {f"{FOLDER}/{name}": _rendered(name, values) for name in (*FILES, *(SCRIPTS if board.has_vitis else ()))}
 
@@ -102,12 +102,13 @@ def _values(program: Program, board: Board, number: Format) -> dict[str, Any]:
     }
 
 
-def require_whole_words(engine: Engine) -> None:
+def require_whole_words(engine: Engine, number: Format) -> None:
     """Raises InputError."""
     if engine.activation_bytes % engine.weight_word_bytes:
+        sizes = engine.sizes(number.bytes)
         raise InputError(
-            f"engine: activation_bytes is {engine.activation_bytes}; with lanes of {engine.lanes_out}x{engine.lanes_in} and a bus of "
-            f"{engine.bus_bytes} the C++ takes multiples of {engine.weight_word_bytes}"
+            f"engine: activation_bytes is {sizes['activation_bytes']}; with {engine.lanes_out}x{engine.lanes_in} lanes and a bus of "
+            f"{sizes['bus_bytes']} bytes the C++ takes multiples of {engine.weight_word_bytes * number.bytes}"
         )
 
 
@@ -121,7 +122,7 @@ def _title(program: Program, board: Board, number: Format) -> list[str]:
     engine = program.engine
     return [
         f"Ridgeline's engine in C++, made by ridgeline.backends.hls for {quoted(program.network)} on {quoted(board.name)}, {number.name}, from",
-        *(f"    {field.name} = {getattr(engine, field.name)}" for field in fields(engine)),
+        *(f"    {name} = {value}" for name, value in engine.sizes(number.bytes).items()),
     ]
 
 

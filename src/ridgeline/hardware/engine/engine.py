@@ -5,7 +5,7 @@ docs/engine.md describes the microarchitecture. The emitted Verilog, the mapping
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from ridgeline.errors import InputError
 
@@ -38,6 +38,11 @@ class Engine:
             raise InputError(f"engine: bus_bytes is {self.bus_bytes}; it must be a power of two in 1..128, and for Verilog in 4..128")
         if not 1 <= self.taps <= self.lanes_in:
             raise InputError(f"engine: taps is {self.taps}; it must be in 1..lanes_in ({self.lanes_in})")
+
+    def sizes(self, element_bytes: int = 1) -> dict[str, int]:
+        """All fields, sizes in bytes where elements have so many."""
+        values = {field.name: int(getattr(self, field.name)) for field in fields(self)}
+        return {name: value * element_bytes if name.endswith("_bytes") else value for name, value in values.items()}
 
     def require_powers_of_two(self) -> None:
         """Raises InputError for an engine that the Verilog cannot be."""

@@ -14,6 +14,7 @@ from tests.flows import tiny
 from ridgeline.errors import CheckFailedError, DoesNotFitError, InputError, UnsupportedError
 from ridgeline.flows.build import Built, build
 from ridgeline.flows.check import Settings
+from ridgeline.flows.folder import check_replaceable
 from ridgeline.flows.options import FormatName
 from ridgeline.flows.verify import verify
 from ridgeline.tools.simulator import Stalls
@@ -69,6 +70,7 @@ def test_make_csim(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "conv: 180 values, 0 wrong\npool: 45 values, 0 wrong\nfc: 3 values, 0 wrong\n" in done.stdout
     assert "warning" not in done.stderr
+    check_replaceable(folder)  # it leaves nothing behind
 
 
 def test_both_back_ends_give_the_same_bytes(built: Built, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from ridgeline.mapping.tiling import Need, Tiling, clipped, default_tiling, need
 
 
 def snug(graph: Graph, engine: Engine, tilings: Mapping[str, Tiling]) -> Engine:
-    """Two of the largest tile of a layer where the engine holds two, else one, in whole words of the buffers; as many accumulators as the largest group has pixels. `tilings` by
-    node name; `default_tiling` for the rest. The output buffer stays: what fits half of it decides how the stores are cut.
+    """Two of the largest tile of a layer where the engine holds two, else one, in whole words of the buffers; as many accumulators as the largest
+    group has pixels. `tilings` by node name; `default_tiling` for the rest. The output buffer stays: what fits half of it decides how the stores
+    are cut.
     """
     needs = list(_needs(graph, engine, tilings))
     word = engine.weight_word_bytes

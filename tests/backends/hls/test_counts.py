@@ -29,6 +29,8 @@ def counted(folder: Path) -> dict[str, tuple[int, ...]]:
     subprocess.run(list(map(str, command)), check=True)
     command = [folder / "counted", folder / "program.bin", folder / "hls" / "inputs.bin", "golden", folder / "hls" / "golden.bin"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    if done.returncode == 3:
+        raise AssertionError(done.stdout.splitlines()[-1])
     assert done.returncode == 0, done.stdout + done.stderr
     said = done.stdout[done.stdout.index("iterations ") :]
     return {name: tuple(map(int, values)) for name, *values in (line.split() for line in said.splitlines())}
@@ -66,6 +68,19 @@ def test_layers(kind: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
     engine = random_engine(rng, tm=int(rng.integers(1, 20)), tn=int(rng.integers(2, 20)), pixels=int(rng.integers(4, 50)))
     compare(random_layer_graph(rng, kind), engine, tmp_path, seed)
+
+
+def test_a_bank_that_serves_twice_is_seen(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    graph = random_layer_graph(rng, "conv")
+    bench.write(bench.int8(graph), random_engine(rng, tm=4, tn=5, pixels=20), tmp_path)
+    csim.write_bench(tmp_path, random_codes(rng, graph))
+    kernel = tmp_path / "hls" / "engine.cpp"
+    wanted = "read[bank] = activations[bank < int(offset) ? next : word][bank];"
+    assert wanted in kernel.read_text()
+    kernel.write_text(kernel.read_text().replace(wanted, f"{wanted} {wanted}"))
+    with pytest.raises(AssertionError, match="a bank of activations is used twice in iteration"):
+        counted(tmp_path)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -30,7 +30,7 @@ def counted(folder: Path) -> dict[str, tuple[int, ...]]:
     command = [folder / "counted", folder / "program.bin", folder / "hls" / "inputs.bin", "golden", folder / "hls" / "golden.bin"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     if done.returncode == 3:
-        raise AssertionError(done.stdout.splitlines()[-1])
+        raise AssertionError(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     said = done.stdout[done.stdout.index("iterations ") :]
     return {name: tuple(map(int, values)) for name, *values in (line.split() for line in said.splitlines())}

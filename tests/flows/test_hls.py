@@ -188,6 +188,8 @@ def test_a_format_that_the_device_cannot_hold(tmp_path: Path) -> None:
     message = "float32, counted in multiply-accumulates of 5 DSPs and elements of 4 bytes: the smallest engine .* needs 4,224 dsp but there are 345"
     with pytest.raises(DoesNotFitError, match=message):
         build(options)
+    with pytest.raises(UnsupportedError, match="format 'float32' has no multiply-accumulate made of MULT18X18D blocks"):
+        build(replace(options, device="ulx3s-85f", pins={}))
     with pytest.raises(InputError, match="--bus-bytes 2: float32 takes multiples of 4"):
         build(replace(options, pins={"bus_bytes": 2}))
     with pytest.raises(InputError, match="--bus-bytes 256: a port has at most 128 bytes"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,13 +15,15 @@ import numpy as np
 from ridgeline.errors import CheckFailedError, InputError, ToolError
 from ridgeline.flows import compare
 from ridgeline.flows.check import Checked, compared, golden_values, program_image, tensor_values
-from ridgeline.flows.design import DESIGN, GOLDEN, PROGRAM, Design, read_json
+from ridgeline.flows.design import DESIGN, GOLDEN, PREDICTION, PROGRAM, Design, Predicted, read_json
 from ridgeline.flows.progress import Progress
 from ridgeline.tools import csim
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 SOURCES = ("engine.h", "engine.cpp", "main.cpp")
 INSTRUCTIONS = "instructions.bin"  # of a format whose elements are no bytes; else they lie in program.bin
+DUMPS = "dumps.bin"
+START_S, SLOWEST_CYCLES_PER_S = 60.0, 10_000  # an image that takes longer, a hundredth of a slow machine's pace, is taken to hang
 BENCH_INPUTS, BENCH_GOLDEN = "inputs.bin", "golden.bin"  # beside the C++: the first image, for `make csim`
 
 
@@ -32,7 +36,8 @@ def check(folder: Path, inputs: Mapping[str, Array], work: Path, progress: Progr
     progress.step("compiling the C++")
     executable = _compiled(folder, work / "csim")
     progress.step("running the C simulation")
-    dumps = _run(folder, design, inputs, executable, work / "csim-run", progress)
+    limit_s = START_S + read_json(Predicted, folder / PREDICTION).cycles / SLOWEST_CYCLES_PER_S
+    dumps = _run(folder, design, inputs, executable, work=work / "csim-run", limit_s=limit_s, progress=progress)
     progress.step("comparing every value with onnxruntime")
     return compared(folder, design, inputs, dumps)
 
@@ -50,13 +55,16 @@ def _compiled(folder: Path, work: Path) -> Path:
         raise CheckFailedError(f"the C++ does not compile: {said}") from error
 
 
-def _run(folder: Path, design: Design, inputs: Mapping[str, Array], executable: Path, work: Path, progress: Progress) -> dict[str, Array]:
+def _run(
+    folder: Path, design: Design, inputs: Mapping[str, Array], executable: Path, *, work: Path, limit_s: float, progress: Progress
+) -> dict[str, Array]:
     """(images, bytes) by tensor; images are spread over the processors."""
     _require_program(folder, design)
     images = len(next(iter(inputs.values())))
     workers = max(1, min(images, os.cpu_count() or 1))
     bounds = [images * index // workers for index in range(workers + 1)]
     done = [0] * workers
+    stopped = threading.Event()
 
     def run(worker: int) -> dict[str, Array]:
         def seen(image: int) -> None:
@@ -64,10 +72,16 @@ def _run(folder: Path, design: Design, inputs: Mapping[str, Array], executable: 
             progress.advance(sum(done), images)
 
         part = {name: array[bounds[worker] : bounds[worker + 1]] for name, array in inputs.items()}
-        return _images(folder, design, part, executable, work / str(worker), seen)
+        with _job(folder, design, part, work / str(worker)) as arguments:
+            csim.simulate(executable, arguments, work / str(worker), progress=seen, limit_s=limit_s, stopped=stopped)
+        return _dumps(design, work / str(worker) / DUMPS, len(next(iter(part.values()))))
 
     with ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(run, range(workers)))
+        try:
+            parts = list(pool.map(run, range(workers)))
+        except BaseException:  # Ctrl-C too
+            stopped.set()
+            raise
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -80,16 +94,16 @@ def _require_program(folder: Path, design: Design) -> None:
             raise InputError(f"'{folder / name}' is missing; give a folder that `ridgeline build` made")
 
 
-def _images(folder: Path, design: Design, inputs: Mapping[str, Array], executable: Path, work: Path, seen: Any) -> dict[str, Array]:
+@contextmanager
+def _job(folder: Path, design: Design, inputs: Mapping[str, Array], work: Path) -> Generator[list[str | Path]]:
+    """The test bench's arguments, its inputs written. What goes wrong with it is a failed check."""
     work.mkdir(parents=True, exist_ok=True)
     packed_inputs(design, inputs).tofile(work / BENCH_INPUTS)
     program = [PROGRAM] if design.format == "int8" else [PROGRAM, INSTRUCTIONS]
-    arguments = [*((folder / name).absolute() for name in program), BENCH_INPUTS, "dump", "dumps.bin"]
     try:
-        csim.simulate(executable, arguments, work, progress=seen)
+        yield [*((folder / name).absolute() for name in program), BENCH_INPUTS, "dump", DUMPS]
     except ToolError as error:
         raise CheckFailedError(str(error).removesuffix(f"; its log: {error.log}")) from error
-    return _dumps(design, work / "dumps.bin", len(next(iter(inputs.values()))))
 
 
 def packed_inputs(design: Design, inputs: Mapping[str, Array]) -> Array:

@@ -46,11 +46,13 @@ def require(options: Options) -> None:
 def choose(graph: Graph, device: Device, options: Options) -> Choice:
     """The engine and the tilings for the C++ alone: lanes as asked for, buffers cut to the network's tiles.
 
-    Raises DoesNotFitError naming the resource for a format that the device has no room for.
+    Raises DoesNotFitError naming the resource for a format that the device has no room for, UnsupportedError for one that its blocks do not make.
     """
     from ridgeline.backends.hls import DSP_SHARE, need
+    from ridgeline.hardware.engine.uniform import mac_dsp
 
     number = FORMATS[options.format]
+    mac_dsp(number, device.dsp_kind)  # raises for a format that the device's blocks do not make
     options = replace(options, pins=_elements(options.pins, number))
     have = device.resources
     limit = {"dsp": options.caps.get("dsp", have.dsp), "bram": options.caps.get("bram", have.bram_18kb)}

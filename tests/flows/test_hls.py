@@ -208,7 +208,7 @@ def test_a_format_that_the_device_cannot_hold(tmp_path: Path) -> None:
         ({"format": "float32"}, "--format float32 needs --backend hls; the Verilog computes in int8"),
         ({"backend": "both", "format": "fixed16"}, "--format fixed16 needs --backend hls; the Verilog computes in int8"),
         ({"backend": "both", "pins": {"lanes_out": 12}}, "lanes_out is 12; it must be a power of two in 4..64"),
-        ({"backend": "hls", "pins": {"lanes_out": 65}}, "lanes_out is 65; it must be in 1..64"),
+        ({"backend": "hls", "pins": {"lanes_out": 1025}}, "lanes_out is 1025; it must be in 1..1024"),
     ],
 )
 def test_options_that_do_not_go_together(tmp_path: Path, changes: dict[str, object], message: str) -> None:

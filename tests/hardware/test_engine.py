@@ -30,11 +30,17 @@ def test_powers_of_two_are_as_ever(lanes: tuple[int, int], bus: int) -> None:
     assert engine.weight_word_bytes == max(bus, *lanes)
 
 
+def test_the_verilog_has_at_most_64_lanes() -> None:
+    engine = Engine(lanes_out=128, lanes_in=4, bus_bytes=16, **SIZES)
+    with pytest.raises(InputError, match=r"lanes_out is 128; it must be a power of two in 4\.\.64"):
+        engine.require_powers_of_two()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lanes_out": 0}, "lanes_out is 0; it must be in 1..64, and for Verilog a power of two in 4..64"),
-        ({"lanes_in": 65}, "lanes_in is 65; it must be in 1..64, and for Verilog a power of two in 4..64"),
+        ({"lanes_out": 0}, "lanes_out is 0; it must be in 1..1024, and for Verilog a power of two in 4..64"),
+        ({"lanes_in": 1025}, "lanes_in is 1025; it must be in 1..1024, and for Verilog a power of two in 4..64"),
         ({"bus_bytes": 12}, "bus_bytes is 12; it must be a power of two in 1..128, and for Verilog in 4..128"),
         ({"accumulator_depth": 5000}, "accumulator_depth is 5000; it must be in 1..4096, and for Verilog a power of two in 32..4096"),
         ({"taps": 9}, r"taps is 9; it must be in 1..lanes_in \(8\)"),

@@ -65,6 +65,18 @@ def test_random_networks(tm: int, tn: int, seed: int, tmp_path_factory: pytest.T
     assert bench.run(bench.int8(graph), engine, random_codes(rng, graph, images=2), tmp_path_factory.mktemp("network")).mismatch is None
 
 
+@pytest.mark.parametrize(("tm", "tn"), [(137, 4), (5, 131), (1, 480), (200, 2)])
+def test_lanes_that_only_the_uniform_search_chooses(tm: int, tn: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(tm)
+    graph = random_layer_graph(rng, "conv")
+    words = max(tm, tn)
+    engine = Engine(
+        lanes_out=tm, lanes_in=tn, taps=1, bus_bytes=1, activation_bytes=200 * words, weight_bytes=200 * words, output_bytes=400 * tm,
+        accumulator_depth=60,
+    )  # fmt: skip
+    assert bench.run(bench.int8(graph), engine, random_codes(rng, graph), tmp_path).mismatch is None
+
+
 def test_groups_are_of_the_tiles_asked_for(tmp_path: Path) -> None:
     """Tr = 3, Tc = 5: the accumulators are as many as the largest group has pixels."""
     rng = np.random.default_rng(5)

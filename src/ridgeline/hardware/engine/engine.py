@@ -13,6 +13,7 @@ PARAMETER_BYTES = 8  # of one output channel: bias 32 bits, multiplier 17, shift
 TABLES = 8  # tables of 256 codes held at a time
 TABLE_BYTES = 256
 OUTSTANDING_READS = 16  # bursts
+MOST_LANES = 1024  # of either kind, in C++
 BURST_BYTES = 4096  # no AXI burst crosses such a boundary
 
 
@@ -31,9 +32,9 @@ class Engine:
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not 1 <= value <= high:
-                raise InputError(f"engine: {name} is {value}; it must be in 1..{high}, and for Verilog a power of two in {low}..{high}")
+            value, most = getattr(self, name), MOST_LANES if name.startswith("lanes") else high
+            if not 1 <= value <= most:
+                raise InputError(f"engine: {name} is {value}; it must be in 1..{most}, and for Verilog a power of two in {low}..{high}")
         if self.bus_bytes & (self.bus_bytes - 1):
             raise InputError(f"engine: bus_bytes is {self.bus_bytes}; it must be a power of two in 1..128, and for Verilog in 4..128")
         if not 1 <= self.taps <= self.lanes_in:
@@ -48,7 +49,7 @@ class Engine:
         """Raises InputError for an engine that the Verilog cannot be."""
         for name, low, high in _RANGES:
             value = getattr(self, name)
-            if value < low or value & (value - 1):
+            if not low <= value <= high or value & (value - 1):
                 raise InputError(f"engine: {name} is {value}; it must be a power of two in {low}..{high}")
 
     @property

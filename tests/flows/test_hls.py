@@ -183,6 +183,10 @@ def test_a_table_is_refused_by_name(tmp_path: Path, number: FormatName) -> None:
         build(replace(options, backend="hls", device="zcu104", format=number, pins={}))
 
 
+def test_a_board_whose_bursts_were_measured(tmp_path: Path) -> None:
+    assert build(replace(tiny.write(tmp_path), backend="hls", device="ku060", format="float32", pins={})).failure is None
+
+
 def test_a_format_that_the_device_cannot_hold(tmp_path: Path) -> None:
     options = replace(tiny.write(tmp_path), backend="hls", device="zcu104", format="float32", pins={"lanes_out": 64, "lanes_in": 64})
     message = "float32, counted in multiply-accumulates of 5 DSPs and elements of 4 bytes: the smallest engine .* needs 4,224 dsp but there are 345"

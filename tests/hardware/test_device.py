@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ridgeline.errors import InputError, UnknownNameError
+from ridgeline.explore.space import device_timing
 from ridgeline.hardware.device import DEVICES, Device, device_names, read_device
 
 PROMISED = {
@@ -33,6 +34,13 @@ def test_the_bench_has_128_bytes_a_cycle() -> None:
     bench, board = read_device("bench-128B"), read_device("ku060")
     assert (bench.bytes_per_cycle, bench.clock_mhz, bench.dram.read_latency_cycles) == (128.0, 100, 64)
     assert bench.resources == board.resources
+
+
+def test_long_bursts_attain_what_was_measured() -> None:
+    board, unmeasured = read_device("ku060"), read_device("vc709")
+    assert board.dram.attained_bytes_per_s == 10_000_000_000 < board.dram.bytes_per_s
+    assert unmeasured.dram.attained_bytes_per_s == unmeasured.dram.bytes_per_s
+    assert device_timing(board).bytes_per_cycle == 50
 
 
 def test_bytes_per_cycle_may_be_a_fraction() -> None:

@@ -87,8 +87,9 @@ def useful_buses(bytes_per_cycle: Fraction) -> tuple[int, ...]:
 
 
 def device_timing(device: Device, copies: int = 1) -> DramTiming:
-    """The device's memory at its clock, or one engine's equal share of it: a write is acknowledged as late as a read arrives."""
-    rate = Fraction(device.dram.bytes_per_s) / Fraction(str(device.clock_mhz)) / 10**6 / copies
+    """The device's memory at its clock, or one engine's equal share of it: a write is acknowledged as late as a read arrives. The bandwidth is that
+    of long bursts: an engine keeps several reads of contiguous data outstanding."""
+    rate = Fraction(device.dram.attained_bytes_per_s) / Fraction(str(device.clock_mhz)) / 10**6 / copies
     latency = device.dram.read_latency_cycles
     return DramTiming(bytes_per_cycle=rate, read_latency_cycles=latency, write_latency_cycles=latency)
 

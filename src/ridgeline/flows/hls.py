@@ -97,8 +97,8 @@ def _exceeds(engine: Engine, name: str, found: Mapping[str, int], limit: Mapping
 
 def _counted(device: Device, number: Format) -> Device:
     """The device in elements instead of bytes, as far as a port reaches. LUTs and flip-flops, which are not predicted for C++, are no limit."""
-    rate = min(device.dram.bytes_per_s, PORT_BYTES * round(device.clock_mhz * 1e6))
-    dram = msgspec.structs.replace(device.dram, bytes_per_s=max(1, rate // number.bytes))
+    rate = min(device.dram.attained_bytes_per_s, PORT_BYTES * round(device.clock_mhz * 1e6))
+    dram = msgspec.structs.replace(device.dram, bytes_per_s=max(1, rate // number.bytes), bursts=())
     return msgspec.structs.replace(device, dram=dram, resources=msgspec.structs.replace(device.resources, lut=10**7, ff=10**7))
 
 

@@ -76,6 +76,11 @@ class Dram(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.bursts and (self.bursts[-1].bytes_per_s > self.bytes_per_s or self.sources.bursts is None):
             raise ValueError("bursts need a source, and no more than bytes_per_s")
 
+    @property
+    def attained_bytes_per_s(self) -> int:
+        """What long bursts attain: the peak, where nothing was measured."""
+        return self.bursts[-1].bytes_per_s if self.bursts else self.bytes_per_s
+
 
 class PlaceAndRoute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What nextpnr calls the part: its device option, package and speed grade; `user_io` is the package's pins for the user."""

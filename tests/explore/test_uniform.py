@@ -126,5 +126,6 @@ def test_what_a_device_cannot_hold() -> None:
         search(Study(layers=layers, format=FORMATS["float32"], budget=lattice))
     large = (Layer(name="conv1", nest=conv(m=4, c=3, size=8, kernel=64)),)
     none = Budget(dsp_kind="DSP48E1", dsp=40, bram_18kb=0, clock_mhz=100, memory=memory)
-    with pytest.raises(DoesNotFitError, match="layer 'conv1': its smallest tile needs 32 block RAMs of 18 Kb in float32, but there are 0"):
+    needed = "needs buffers of 32,768 bytes of inputs, 32,768 of weights and 8 of outputs, 32 block RAMs of 18 Kb, but there are 0 "
+    with pytest.raises(DoesNotFitError, match=f"layer 'conv1': its smallest tile in float32 {needed}"):
         search(Study(layers=large, format=FORMATS["float32"], budget=none))

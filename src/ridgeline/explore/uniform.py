@@ -281,15 +281,18 @@ def _alone(study: Study, pairs: Array, rows: Array, layer: Layer) -> UniformDesi
 
 
 def _no_tile(study: Study, layer: Layer) -> str:
-    from ridgeline.explore.uniform_kernel import BRAM, COLUMNS, search_tiles
+    from ridgeline.explore.uniform_kernel import BRAM, COLUMNS, INPUT, OUTPUT, WEIGHT, search_tiles
 
     layers, settings, points, masks, sizes = _records(study)
     number = [item.name for item in study.layers].index(layer.name)
     row = np.zeros(COLUMNS)
     search_tiles(layers[number], settings, points, masks, sizes[number][:, :1], np.array([1 << 40] * 3), 1, 1, row)
+    bits = {INPUT: study.format.bits, WEIGHT: study.format.bits, OUTPUT: ACCUMULATOR_BITS[study.format.name]}
+    inputs, weights, outputs = (HALVES * int(row[column]) * width // 8 for column, width in bits.items())
+    have = study.budget.bram_18kb
     return (
-        f"layer '{layer.name}': its smallest tile needs {int(row[BRAM]):,} block RAMs of 18 Kb in {study.format.name}, "
-        f"but there are {study.budget.bram_18kb:,}"
+        f"layer '{layer.name}': its smallest tile in {study.format.name} needs buffers of {inputs:,} bytes of inputs, {weights:,} of weights and "
+        f"{outputs:,} of outputs, {int(row[BRAM]):,} block RAMs of 18 Kb, but there are {have:,} ({have * 18 * 1024 // 8:,} bytes)"
     )
 
 

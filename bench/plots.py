@@ -44,13 +44,13 @@ def _fpga15() -> Any:
             tile = tile_of(nest, tm=tm, tn=tn, tr=tr, tc=tc, model=model)
             found = [cost(nest, tile, order, tn=tn, format=FORMATS["float32"], memory=study.budget.memory, model=model) for order in orders]
             best = min(found, key=lambda item: item.total_bytes)
-            points.append((2 * best.macs / best.total_bytes, 2 * best.macs / best.cycles * paper.clock_mhz / 1e3))
+            points.append((best.intensity, 2 * best.macs / best.cycles * paper.clock_mhz / 1e3))
     chosen = search(study).chosen.layers[0].cost
     figure, axes = plt.subplots(figsize=(6.4, 4.2))
     axes.scatter(*zip(*points, strict=True), s=3, alpha=0.35, label=f"{len(points):,} designs of {LAYER}")
     intensity = [0.0, max(x for x, _ in points)]
     axes.plot(intensity, [x * paper.bandwidth_gb_per_s for x in intensity], color="tab:red", label=f"{paper.bandwidth_gb_per_s} GB/s")
-    axes.scatter([2 * chosen.macs / chosen.total_bytes], [chosen.gops(paper.clock_mhz)], s=60, marker="*", color="black", zorder=3, label="chosen")
+    axes.scatter([chosen.intensity], [chosen.gops(paper.clock_mhz)], s=60, marker="*", color="black", zorder=3, label="chosen")
     axes.set(xlabel="operations a byte of DRAM traffic", ylabel="compute roof, GFLOPS", ylim=(0, 1.1 * max(y for _, y in points)))
     axes.legend(loc="lower right")
     return figure

@@ -36,6 +36,9 @@ def test_what_is_shown() -> None:
     assert summary["explored"]["points"] > 0
     front = [(point["cycles"], point["dsp"], point["bandwidth_gb_per_s"] * point["cycles"]) for point in summary["pareto"]]
     assert not any(all(a <= b for a, b in zip(one, other, strict=True)) for one in front for other in front if one != other)
+    assert summary["sharing"]["input"] == {"tm": "irrelevant", "tn": "independent"}
+    assert summary["sharing"]["output"] == {"tm": "independent", "tn": "irrelevant"}
+    assert all(row["operations_per_byte"] == pytest.approx(2 * row["macs"] / sum(row["bytes"].values()), rel=1e-3) for row in layers)
     assert not {row["name"] for row in layers} & set(summary["not_counted"])
 
 

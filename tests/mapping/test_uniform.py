@@ -20,7 +20,20 @@ from ridgeline.mapping import uniform_kernel as kernel
 from ridgeline.mapping.lower import lower
 from ridgeline.mapping.parts import works
 from ridgeline.mapping.schedule import predict
-from ridgeline.mapping.uniform import ARRAYS, LOOPS, ORDERS, Memory, Model, Reduction, cost, fully_connected, steps, tile_of
+from ridgeline.mapping.uniform import (
+    ARRAYS,
+    LOOPS,
+    ORDERS,
+    Memory,
+    Model,
+    Reduction,
+    Sharing,
+    cost,
+    fully_connected,
+    sharing,
+    steps,
+    tile_of,
+)
 
 CURVE = ((128, 0.43), (1024, 1.0), (4096, 3.8), (32768, 7.53), (131072, 10.0))
 MODELS = st.builds(
@@ -99,6 +112,16 @@ def test_a_fully_connected_layer_either_way() -> None:
         }  # fmt: skip
     with pytest.raises(InputError, match="24 inputs cannot be cut into windows of 5"):
         fully_connected(24, 10, kernel=5)
+
+
+def test_data_sharing_is_the_papers_table() -> None:
+    """FPGA'15, table 2: loops over output maps, input maps, rows and columns of the map, and of the kernel."""
+    wanted = {"input": "m- c= yx~ rq~", "weight": "mc= yx- rq=", "output": "m= c- yx= rq-"}
+    marks = {"-": Sharing.IRRELEVANT, "=": Sharing.INDEPENDENT, "~": Sharing.DEPENDENT}
+    nest = conv(m=8, c=4, size=6, kernel=3)
+    for array, text in wanted.items():
+        for *axes, mark in text.split():
+            assert {sharing(nest, array, axis) for axis in axes} == {marks[mark]}, (array, axes)
 
 
 def test_steps_of_the_three_reductions() -> None:

@@ -57,6 +57,7 @@ def explore_uniform(options: Options, progress: Progress | None = None) -> Explo
         "batch": options.batch or 1,
         "fully_connected": "weight-major" if best.weight_major else "input-major",
         "ports": _ports(best.study),
+        "sharing": _sharing(best.study),
         "chosen": {**_figures(choice.chosen, device), "time_s": choice.chosen.time_s},
         "per_layer": _layers(choice, device),
         "not_counted": list(best.others),
@@ -103,6 +104,14 @@ def study(graph: Graph, device: Device, options: Options, *, weight_major: bool,
         pins={PINS[name]: value for name, value in options.pins.items()},
     )
     return Space(study=found, weight_major=weight_major, others=others)
+
+
+def _sharing(found: Study) -> dict[str, dict[str, str]]:
+    """How the Tm and the Tn lanes share each array: the wiring."""
+    from ridgeline.mapping.uniform import ARRAYS, sharing
+
+    nest = found.layers[0].nest
+    return {array: {lanes: sharing(nest, array, axis).name.lower() for lanes, axis in (("tm", "m"), ("tn", "c"))} for array in ARRAYS}
 
 
 def _ports(found: Study) -> dict[str, int] | None:
@@ -157,6 +166,7 @@ def _layers(choice: UniformChoice, device: Device) -> list[dict[str, Any]]:
                 "order": "".join(item.order),
                 "cycles": cost.cycles,
                 "gops": cost.gops(clock),
+                "operations_per_byte": cost.intensity,
                 "bandwidth_gb_per_s": cost.bandwidth_gb_per_s(clock),
                 "bytes": {name: round(count) for name, count in cost.bytes.items()},
                 "bound": "memory" if cost.memory_s > cost.cycles / (clock * 1e6) else "compute",

@@ -39,6 +39,24 @@ class Reduction(IntEnum):
     WINDOW = 2  # the whole window, gathered while it is loaded: 1 step
 
 
+class Sharing(IntEnum):
+    """How the copies of an unrolled loop share an array (FPGA'15, section 3.3): it decides the wiring of the lanes."""
+
+    IRRELEVANT = 0  # all use the same element: a broadcast, or an adder tree into it
+    INDEPENDENT = 1  # each uses elements of its own: a direct wire to its bank
+    DEPENDENT = 2  # elements of several lie in one bank: a crossbar
+
+
+def sharing(nest: Nest, array: str, axis: str) -> Sharing:
+    """Of one array ("input", "weight" or "output") over one axis of a nest."""
+    operand = next(operand for operand in nest.operands if operand.name == array)
+    used = [index for index in operand.indices if axis in index]
+    if not used:
+        return Sharing.IRRELEVANT
+    loops = {name for index in used for name in index if nest.axes[name] > 1 and name != "g"}
+    return Sharing.INDEPENDENT if loops <= {axis} else Sharing.DEPENDENT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """What is counted. `whole_tiles`: a tile at the border costs as much as any, in cycles and in bytes (FPGA'15); else what it holds."""
@@ -127,6 +145,11 @@ class UniformCost:
     @property
     def total_bytes(self) -> float:
         return sum(self.bytes.values())
+
+    @property
+    def intensity(self) -> float:
+        """Operations a byte of DRAM traffic: the computation-to-communication ratio."""
+        return 2 * self.macs / self.total_bytes
 
     def time_s(self, clock_mhz: float) -> float:
         """Loads and stores run beside the array."""

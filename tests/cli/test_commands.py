@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.cli.command import refused, run
 from tests.flows import tiny
 
-from ridgeline.cli import main
 from ridgeline.flows.build import Built, build
 from ridgeline.hardware.device import DEVICES
 
@@ -24,24 +24,6 @@ PINS = [f"--{name.replace('_', '-')}={value}" for name, value in tiny.PINS.items
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     with tiny.compiling(tmp_path_factory):
         return build(tiny.write(tmp_path_factory.mktemp("tiny")))
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    """(exit status, stdout, stderr)."""
-    with pytest.raises(SystemExit) as end:
-        main([str(word) for word in words])
-    out, err = capsys.readouterr()
-    assert isinstance(end.value.code, int)
-    return end.value.code, out, err
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """The one line of a request that cannot be carried out."""
-    status, out, err = run(capsys, *words)
-    assert (status, out) == (2, "")
-    assert err.startswith("ridgeline: ")
-    assert err.count("\n") == 1
-    return err.removeprefix("ridgeline: ").rstrip("\n")
 
 
 def test_build_prints_a_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

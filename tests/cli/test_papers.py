@@ -4,7 +4,7 @@ import json
 from dataclasses import fields
 
 import pytest
-from tests.cli.test_commands import refused, run
+from tests.cli.command import refused, run
 
 from ridgeline.papers import paper as papers
 from ridgeline.papers.fpga15 import Fpga15

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.cli.command import run
 from tests.flows import tiny
 
 from ridgeline.algorithm.cut import crossing_bytes, sections
 from ridgeline.algorithm.onnx.runtime import run as run_onnx
-from ridgeline.cli import main
 from ridgeline.errors import CheckFailedError, DoesNotFitError, InputError
 from ridgeline.explore.line import Explored, Line
 from ridgeline.flows.design import Design, Predicted, read_json
@@ -158,14 +158,6 @@ def test_refusals(options: Options, tmp_path: Path) -> None:
     with pytest.raises(DoesNotFitError, match=r"cannot be cut so that every section fits its board; layer 'conv' on 'ulx3s-85f': the"):
         explore_boards(replace(options, caps={"dsp": 3}), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        main([str(word) for word in words])
-    out, err = capsys.readouterr()
-    assert isinstance(end.value.code, int)
-    return end.value.code, out, err
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], options: Options, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.flows import tiny
 
@@ -11,6 +12,7 @@ from ridgeline.flows.explore import explore
 from ridgeline.flows.options import Options
 from ridgeline.flows.source import read_model
 from ridgeline.flows.uniform import ExploredUniform
+from ridgeline.testing.graphs import random_layer_graph
 
 
 def options(network: str, **given: object) -> Options:
@@ -100,3 +102,9 @@ def test_layers_that_it_lacks(tmp_path: Path) -> None:
     assert [(layer.name, layer.times) for layer in layers] == [("conv", 3), ("fc", 1)]
     assert layers[1].nest.macs == 3 * 3 * 45
     assert others == ("pool",)
+
+
+def test_a_transposed_convolution_is_refused_by_name() -> None:
+    graph = random_layer_graph(np.random.default_rng(0), "conv_transpose")
+    with pytest.raises(UnsupportedError, match="the uniform engine runs convolutions and fully connected layers"):
+        layers_of(graph, batch=1, weight_major=False)

@@ -13,6 +13,16 @@ from ridgeline.hardware.device import Device
 from ridgeline.mapping.lower import lower
 
 
+def require_memory(need_bytes: int, device: Device, copies: int) -> None:
+    """Raises DoesNotFitError for programs, one for each copy of the engine, that the board's memory cannot hold."""
+    if copies * need_bytes > device.dram.capacity_bytes:
+        several = f"{copies} engines' programs, weights and layers" if copies > 1 else "the program, its weights and layers"
+        raise DoesNotFitError(
+            f"{several} need {copies * need_bytes:,} bytes of DRAM but '{device.name}' has {device.dram.capacity_bytes:,}; "
+            "choose a device with more memory"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardSearch:
     """`search(graph, device)`: a `line.Search`. `objective`, `pins` and `caps` are those of `choose`."""
@@ -23,9 +33,5 @@ class BoardSearch:
 
     def __call__(self, graph: Graph, device: Device) -> tuple[float, Choice]:
         choice = choose_pruned(graph, device, objective=self.objective, pins=self.pins, caps=self.caps)
-        need = choice.copies * lower(graph, choice.engine, choice.tilings, pack=False).memory_bytes
-        if need > device.dram.capacity_bytes:
-            raise DoesNotFitError(
-                f"the program, its weights and layers need {need:,} bytes of DRAM but '{device.name}' has {device.dram.capacity_bytes:,}"
-            )
+        require_memory(lower(graph, choice.engine, choice.tilings, pack=False).memory_bytes, device, choice.copies)
         return choice.cycles / (choice.copies * device.clock_mhz * 1e6), choice

@@ -15,7 +15,7 @@ from ridgeline.errors import InputError
 from ridgeline.flows import design as files
 from ridgeline.flows import floats, hls, source
 from ridgeline.flows.check import Checked, Settings
-from ridgeline.flows.choose import choose, explored, read_target, require_memory, resources
+from ridgeline.flows.choose import choose, explored, read_target, resources
 from ridgeline.flows.csim import write_bench
 from ridgeline.flows.data import Data, noise, read_data
 from ridgeline.flows.folder import output_folder
@@ -119,6 +119,7 @@ def _lowered(
 ) -> Program:  # fmt: skip
     """The program; writes program.bin, design.json, prediction.json, and the Verilog, the C++ or both."""
     from ridgeline.backends.rtl import emit
+    from ridgeline.explore.board import require_memory
     from ridgeline.explore.space import device_timing
     from ridgeline.mapping.lower import lower
     from ridgeline.mapping.schedule import predict

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ridgeline.errors import DoesNotFitError, InputError
+from ridgeline.errors import InputError
 from ridgeline.flows.options import Options
 from ridgeline.hardware.device import Device, read_device
 
@@ -46,16 +46,6 @@ def _require_powers_of_two(pins: Mapping[str, int]) -> None:
         "accumulator_depth": 32,
     }  # fmt: skip
     Engine(**{name: pins.get(name, least) for name, least in smallest.items()}, taps=1).require_powers_of_two()
-
-
-def require_memory(need_bytes: int, device: Device, copies: int) -> None:
-    """Raises DoesNotFitError for programs, one for each copy of the engine, that the board's memory cannot hold."""
-    if copies * need_bytes > device.dram.capacity_bytes:
-        several = f"{copies} engines' programs, weights and layers" if copies > 1 else "the program, its weights and layers"
-        raise DoesNotFitError(
-            f"{several} need {copies * need_bytes:,} bytes of DRAM but '{device.name}' has {device.dram.capacity_bytes:,}; "
-            "choose a device with more memory"
-        )
 
 
 def explored(choice: Choice) -> dict[str, Any]:

@@ -89,10 +89,10 @@ def lined(summary: Mapping[str, Any], out: Path | None) -> str:
     batch, seen = summary["pipeline"], summary["explored"]
     lines = {
         "network": f"{summary['network']} on {len(summary['boards'])} boards in a line, cut for {summary['objective']}",
-        "throughput": f"{summary['throughput_images_per_s']:,.4g} images a second, {summary['gops']:,.4g} GOPS",
+        "throughput": f"{_digits(summary['throughput_images_per_s'])} images a second, {_digits(summary['gops'])} GOPS",
         "slowest": summary["bottleneck"],
-        "latency": f"{1e3 * summary['latency_s']:,.4g} ms an image",
-        "batch": f"{batch['images']:,} images in {1e3 * batch['time_s']:,.4g} ms; the first after {1e3 * batch['fill_s']:,.4g} ms",
+        "latency": f"{_digits(1e3 * summary['latency_s'])} ms an image",
+        "batch": f"{batch['images']:,} images in {_digits(1e3 * batch['time_s'])} ms; the first after {_digits(1e3 * batch['fill_s'])} ms",
         "explored": f"{seen['searched']:,} of {seen['sections']:,} sections searched, the others pruned with proof, in {seen['time_s']:.2f} s",
         "report": "" if out is None else f"{out}/report.html",
     }
@@ -146,9 +146,9 @@ def uniform(summary: Mapping[str, Any]) -> str:
     head = pairs({
         "network": f"{summary['network']} on {summary['device']} at {summary['clock_mhz']:g} MHz, {summary['format']}, batch {summary['batch']}",
         "engine": f"<Tm, Tn> = <{chosen['tm']}, {chosen['tn']}>, tiles of at most {chosen['tr']} x {chosen['tc']}, over {summary['reduction']}",
-        "cycles": f"{chosen['cycles']:,} of the array, {1e3 * chosen['time_s']:,.4g} ms in all",
-        "throughput": f"{chosen['gops']:,.4g} GOPS",
-        "bandwidth": f"{chosen['bandwidth_gb_per_s']:,.4g} GB/s at most to keep the array busy",
+        "cycles": f"{chosen['cycles']:,} of the array, {_digits(1e3 * chosen['time_s'])} ms in all",
+        "throughput": f"{_digits(chosen['gops'])} GOPS",
+        "bandwidth": f"{_digits(chosen['bandwidth_gb_per_s'])} GB/s at most to keep the array busy",
         "resources": f"dsp {chosen['dsp']:,}, bram {chosen['bram']:,} (predicted)",
         "explored": f"{seen['points']:,} points in {seen['seconds']:.2f} s",
     })
@@ -200,7 +200,7 @@ def _each(summary: Mapping[str, Any]) -> str:
 
 
 def _throughput(summary: Mapping[str, Any]) -> str:
-    return f"{summary['throughput_images_per_s']:,.4g} images a second at {summary['clock_mhz']:g} MHz"
+    return f"{_digits(summary['throughput_images_per_s'])} images a second at {summary['clock_mhz']:g} MHz"
 
 
 def _yes(value: bool | None) -> str:
@@ -214,4 +214,10 @@ def _text(cell: object) -> str:
         return "yes" if cell else "no"
     if isinstance(cell, int):
         return f"{cell:,}"
-    return f"{cell:,.4g}" if isinstance(cell, float) else str(cell)
+    return _digits(cell) if isinstance(cell, float) else str(cell)
+
+
+def _digits(value: float) -> str:
+    from ridgeline.report.digits import four_digits
+
+    return four_digits(value)

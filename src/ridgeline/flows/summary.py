@@ -14,7 +14,7 @@ from ridgeline.flows.design import GOLDEN, OUTPUTS, PROGRAM, Design, Layer, Pred
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 RESOURCES = ("dsp", "bram", "lut", "ff")
-SIMULATORS = {"rtl": "verilator", "hls": "C simulation"}
+SIMULATORS = {"rtl": "Verilator", "hls": "C simulation"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

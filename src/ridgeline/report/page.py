@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from ridgeline.report import figures
+from ridgeline.report.digits import four_digits
 from ridgeline.report.values import Report
 
 
@@ -37,7 +38,7 @@ def number(value: float | None) -> str:
     """1,234,567 or 12.3; a dash for what was not measured."""
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else four_digits(value)
 
 
 def percent(value: float | None) -> str:

@@ -1,0 +1,206 @@
+"""Chips that a network is mapped on, read from TOML: memory levels, arrays with named axes, and what an access costs; a source beside each figure.
+
+A chip is a list of levels, the outermost (DRAM) first, over one grid of multiply-accumulators whose axes have names: `array = {rows = 16,
+columns = 16}`. A level `serves` the array axes along which one instance is shared: DRAM serves all of them, the register of a single
+multiplier none, and a row's buffer the columns. From that follow a level's instances, its multicast and its spatial reduction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from ridgeline.errors import InputError, unknown_name
+
+Tensor = Literal["input", "weight", "output"]
+TENSORS: tuple[Tensor, ...] = ("input", "weight", "output")
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+Count = Annotated[int, msgspec.Meta(gt=0, le=10**15)]
+Size = Annotated[int, msgspec.Meta(gt=0, le=10**6)]  # of an array's axis
+Bits = Annotated[int, msgspec.Meta(gt=0, le=1024)]  # of an element
+Energy = Annotated[float, msgspec.Meta(ge=0, le=1e9)]  # pJ
+Rate = Annotated[float, msgspec.Meta(gt=0, le=1e12)]  # bits a cycle
+CHIPS = Path(__file__).parent / "chips"
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file."""
+
+
+class Level(Struct, frozen=True, kw_only=True):
+    """One memory. Energies are those of one element of 1 bit; bandwidths are an instance's, absent where unlimited. A level without
+    `write_bits_per_cycle` shares `read_bits_per_cycle` between reads and writes when `one_port` says so. A double-buffered level offers half its
+    capacity to a tile. `must_keep` names tensors that may not pass it by."""
+
+    name: Text
+    keeps: tuple[Tensor, ...] = TENSORS
+    must_keep: tuple[Tensor, ...] = ()
+    serves: tuple[Text, ...]
+    capacity_bytes: Count | None = None
+    read_pj_per_bit: Energy
+    write_pj_per_bit: Energy
+    read_bits_per_cycle: Rate | None = None
+    write_bits_per_cycle: Rate | None = None
+    one_port: bool = False
+    double_buffered: bool = False
+    area_mm2: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 0.0
+    source: Text
+
+    @property
+    def usable_bytes(self) -> int | None:
+        """What the tiles may fill; None where unbounded."""
+        return None if self.capacity_bytes is None else self.capacity_bytes // (2 if self.double_buffered else 1)
+
+
+class Widths(Struct, frozen=True, kw_only=True):
+    """Bits of an element; a partial sum is an output that is not yet complete."""
+
+    input: Bits
+    weight: Bits
+    output: Bits
+    partial: Bits
+
+
+class Mac(Struct, frozen=True, kw_only=True):
+    """One multiply-accumulate."""
+
+    pj: Energy
+    area_mm2: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 0.0
+    source: Text
+
+
+class Unroll(Struct, frozen=True, kw_only=True):
+    """What may be spread over one axis of the array: loop axes, in full those of `whole`, and the exact factors of `factors`."""
+
+    axes: tuple[Text, ...] | None = None
+    whole: tuple[Text, ...] = ()
+    factors: dict[str, Count] = msgspec.field(default_factory=dict[str, int])
+
+
+class Loops(Struct, frozen=True, kw_only=True):
+    """Which temporal loops may stand at a level: axes, those that run there in full, and their order from inside."""
+
+    axes: tuple[Text, ...] | None = None
+    whole: tuple[Text, ...] = ()
+    order: tuple[Text, ...] = ()
+
+
+class Systolic(Struct, frozen=True, kw_only=True):
+    """Cycles that each set of stationary weights costs beside its own steps, and those that the whole run saves: a fill that overlaps nothing."""
+
+    fill_cycles: Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+    last_cycles: Annotated[int, msgspec.Meta(ge=-(10**9), le=10**9)] = 0
+    source: Text
+
+
+class Chip(Struct, frozen=True, kw_only=True):
+    """`array`: axis of the grid -> its multipliers. `unroll` and `loops` are the chip's own constraints, by array axis and by level."""
+
+    name: Text
+    description: Text
+    clock_mhz: Annotated[float, msgspec.Meta(ge=1, le=10_000)]
+    node_nm: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+    array: dict[str, Size]
+    mac: Mac
+    widths: Widths
+    levels: tuple[Level, ...]
+    unroll: dict[str, Unroll] = msgspec.field(default_factory=dict[str, Unroll])
+    loops: dict[str, Loops] = msgspec.field(default_factory=dict[str, Loops])
+    systolic: Systolic | None = None
+    source: Text
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which the reader makes an InputError."""
+        if not self.array or not self.levels:
+            raise ValueError("a chip has an [array] of one axis or more, and one [[levels]] or more")
+        names = [level.name for level in self.levels]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two levels are called '{twice}'")
+        for level in self.levels:
+            _check_level(level, self.array)
+        _check_order(self.levels)
+        for axis in self.unroll:
+            if axis not in self.array:
+                raise ValueError(f"unroll: the array has no axis '{axis}'; it has {', '.join(self.array)}")
+        for name in self.loops:
+            if name not in names:
+                raise ValueError(f"loops: no level is called '{name}'; there are {', '.join(names)}")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulators."""
+        return prod(self.array.values())
+
+    def level(self, name: str) -> Level:
+        found = next((level for level in self.levels if level.name == name), None)
+        if found is None:
+            raise unknown_name("level", name, [level.name for level in self.levels])
+        return found
+
+    def instances(self, level: Level) -> int:
+        """How many of them there are."""
+        return prod(size for axis, size in self.array.items() if axis not in level.serves)
+
+
+def _check_level(level: Level, array: Mapping[str, int]) -> None:
+    unknown = next((axis for axis in level.serves if axis not in array), None)
+    if unknown is not None:
+        raise ValueError(f"level '{level.name}' serves '{unknown}', but the array has axes {', '.join(array)}")
+    if not level.keeps:
+        raise ValueError(f"level '{level.name}' keeps no tensor")
+    extra = next((tensor for tensor in level.must_keep if tensor not in level.keeps), None)
+    if extra is not None:
+        raise ValueError(f"level '{level.name}' must keep the {extra}, which is not in its 'keeps'")
+
+
+def _check_order(levels: tuple[Level, ...]) -> None:
+    """Of one tensor's levels, an outer one serves all that an inner one does: else data would flow in a circle."""
+    for tensor in TENSORS:
+        chain = [level for level in levels if tensor in level.keeps]
+        if not chain:
+            raise ValueError(f"no level keeps the {tensor}")
+        for outer, inner in pairwise(chain):
+            lost = next((axis for axis in inner.serves if axis not in outer.serves), None)
+            if lost is not None:
+                raise ValueError(f"level '{inner.name}' serves '{lost}' but '{outer.name}', which feeds it the {tensor}, does not")
+    first = levels[0]
+    missing = next((tensor for tensor in TENSORS if tensor not in first.keeps), None)
+    if missing is not None:
+        raise ValueError(f"the outermost level '{first.name}' does not keep the {missing}; every tensor starts or ends there")
+    if first.capacity_bytes is not None:
+        raise ValueError(f"the outermost level '{first.name}' has a capacity_bytes; leave it out: it holds the whole layer")
+
+
+def chip_names() -> tuple[str, ...]:
+    """The chips that Ridgeline comes with."""
+    return tuple(sorted(file.stem for file in CHIPS.glob("*.toml")))
+
+
+def read_chip(name_or_path: str | Path) -> Chip:
+    """The chip of that name, or the one that a TOML file describes. Raises InputError."""
+    name = str(name_or_path)
+    if name in chip_names():
+        return _read(CHIPS / f"{name}.toml")
+    path = Path(name_or_path)
+    if path.is_file():
+        return _read(path)
+    if path.suffix == ".toml" or path.name != name:
+        raise InputError(f"chip file '{path}' does not exist")
+    raise unknown_name("chip", name, chip_names())
+
+
+def _read(path: Path) -> Chip:
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Chip)
+    except OSError as error:
+        raise InputError(f"chip file '{path}' cannot be read: {error.strerror}") from error
+    except msgspec.ValidationError as error:
+        raise InputError(f"chip file '{path}': {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"chip file '{path}' is no TOML: {error}") from error

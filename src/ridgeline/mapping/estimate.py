@@ -1,0 +1,149 @@
+"""What a mapping takes on a chip: cycles, energy and bytes by level, from the counts of its accesses.
+
+    energy = MACs x energy of one + sum over levels and tensors of elements x bits x energy a bit
+    cycles = the longest of the array's steps and of every level's transfers, which all overlap (as in Timeloop)
+
+A level's transfers are shared out evenly over the instances in use. A systolic array that refills its weights adds the fills to its steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, prod
+
+from ridgeline.algorithm.nest import Nest
+from ridgeline.errors import DoesNotFitError
+from ridgeline.hardware.chip import TENSORS, Chip, Level, Widths
+from ridgeline.mapping.access import Access
+from ridgeline.mapping.count import Cut, count, positions
+from ridgeline.mapping.loops import Conventions, LoopMapping, check, is_inside
+
+NOTHING = Access()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """`bound` names the level, or the array, that the cycles are due to. traffic_bytes: level -> tensor -> bytes read and written."""
+
+    cycles: int
+    energy_pj: float
+    macs: int
+    steps: int
+    energy_by_level: Mapping[str, float]
+    cycles_by_level: Mapping[str, int]
+    traffic_bytes: Mapping[str, Mapping[str, float]]
+    occupied_bytes: Mapping[str, float]
+    utilization: float
+    bound: str
+
+
+def estimate(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventions | None = None) -> Estimate:
+    """Raises InputError for a mapping that is none of this nest and chip, DoesNotFitError where a level is too small."""
+    rules = conventions or Conventions()
+    check(mapping, nest, chip)
+    occupied = occupied_bytes(mapping, nest, chip, rules)
+    _check_capacity(occupied, chip)
+    counts = count(mapping, nest, chip, rules)
+    steps = counts.steps + _fills(mapping, nest, chip)
+    energy, cycles, traffic = {"mac": nest.iterations * chip.mac.pj}, {"array": steps}, dict[str, dict[str, float]]()
+    for level in chip.levels:
+        accesses = {tensor: counts.accesses.get((level.name, tensor), NOTHING) for tensor in TENSORS}
+        read = {tensor: _bits(access.reads, access.partial_reads, tensor, chip.widths) for tensor, access in accesses.items()}
+        written = {tensor: _bits(access.writes, access.partial_writes, tensor, chip.widths) for tensor, access in accesses.items()}
+        energy[level.name] = sum(read.values()) * level.read_pj_per_bit + sum(written.values()) * level.write_pj_per_bit
+        cycles[level.name] = _cycles(sum(read.values()), sum(written.values()), level, used_instances(mapping, level))
+        traffic[level.name] = {tensor: (read[tensor] + written[tensor]) / 8 for tensor in TENSORS if read[tensor] or written[tensor]}
+    slowest = max(cycles, key=lambda name: cycles[name])
+    return Estimate(
+        cycles=cycles[slowest],
+        energy_pj=sum(energy.values()),
+        macs=nest.iterations,
+        steps=steps,
+        energy_by_level=energy,
+        cycles_by_level=cycles,
+        traffic_bytes=traffic,
+        occupied_bytes=occupied,
+        utilization=nest.iterations / (cycles[slowest] * chip.macs),
+        bound="compute" if slowest == "array" else slowest,
+    )
+
+
+def _bits(whole: int, partial: int, tensor: str, widths: Widths) -> int:
+    return whole * getattr(widths, tensor) + partial * widths.partial
+
+
+def _cycles(read: int, written: int, level: Level, instances: int) -> int:
+    """Of moving so many bits through all instances in use."""
+    if level.one_port and level.read_bits_per_cycle is not None:
+        return ceil((read + written) / (level.read_bits_per_cycle * instances))
+    reading = ceil(read / (level.read_bits_per_cycle * instances)) if level.read_bits_per_cycle is not None else 0
+    writing = ceil(written / (level.write_bits_per_cycle * instances)) if level.write_bits_per_cycle is not None else 0
+    return max(reading, writing)
+
+
+def used_instances(mapping: LoopMapping, level: Level) -> int:
+    return prod(loop.size for loop in mapping.loops if loop.array is not None and loop.array not in level.serves)
+
+
+def _fills(mapping: LoopMapping, nest: Nest, chip: Chip) -> int:
+    """Cycles beside the steps: each visit of a tile of weights to the innermost level that keeps them costs a fill."""
+    if chip.systolic is None:
+        return 0
+    cut = Cut.of(mapping, nest)
+    position = mapping.positions["weight"][mapping.chain("weight", chip)[-1].name]
+    own = [n for n in range(position) if mapping.loops[n].array is None and mapping.loops[n].size > 1 and mapping.loops[n].axis in nest.operands[1].axes]
+    timed = {n for n in range(own[-1] + 1) if mapping.loops[n].array is None} if own else set[int]()
+    return prod(cut.distinct(axis, timed) for axis in nest.axes) * chip.systolic.fill_cycles + chip.systolic.last_cycles
+
+
+def tile_elements(mapping: LoopMapping, nest: Nest, tensor: str, level: Level, conventions: Conventions) -> int:
+    """Elements of the largest tile that an instance of a level holds."""
+    position = mapping.positions[tensor][level.name]
+    sizes = dict.fromkeys(nest.axes, 1)
+    for number, loop in enumerate(mapping.loops):
+        if is_inside(mapping, number, level, position):
+            sizes[loop.axis] *= loop.size
+    operand = next(operand for operand in nest.operands if operand.name == tensor)
+    return prod(
+        positions(tuple(index.values()), tuple(min(sizes[axis], nest.axes[axis]) for axis in index), conventions) for index in operand.indices
+    )
+
+
+def occupied_bytes(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventions) -> dict[str, float]:
+    """Of one instance of each level but the outermost. Outputs count with the width of a partial sum wherever sums are added up: in the innermost
+    level, and where the level below does not end them."""
+    occupied: dict[str, float] = {}
+    for level in chip.levels[1:]:
+        bits = 0
+        for tensor in TENSORS:
+            if level.name in mapping.positions[tensor]:
+                width = chip.widths.partial if tensor == "output" and _adds(mapping, nest, chip, level) else getattr(chip.widths, tensor)
+                bits += tile_elements(mapping, nest, tensor, level, conventions) * width
+        occupied[level.name] = bits / 8
+    return occupied
+
+
+def _adds(mapping: LoopMapping, nest: Nest, chip: Chip, level: Level) -> bool:
+    """Whether partial sums come to a level's outputs: the level below holds less than the whole reduction."""
+    chain = mapping.chain("output", chip)
+    number = chain.index(level)
+    if number == len(chain) - 1:
+        return True
+    child = chain[number + 1]
+    position = mapping.positions["output"][child.name]
+    reduced = set(nest.reduced)
+    return any(
+        loop.size > 1 and loop.axis in reduced and not is_inside(mapping, i, child, position) for i, loop in enumerate(mapping.loops)
+    )
+
+
+def _check_capacity(occupied: Mapping[str, float], chip: Chip) -> None:
+    for level in chip.levels[1:]:
+        usable = level.usable_bytes
+        if usable is not None and occupied[level.name] > usable:
+            half = ", half of its capacity as it is double-buffered" if level.double_buffered else ""
+            raise DoesNotFitError(
+                f"tiles of {ceil(occupied[level.name]):,} bytes at level '{level.name}' of chip '{chip.name}', which holds {usable:,}{half}; "
+                "shrink the tiles or bypass the level"
+            )

@@ -1,0 +1,327 @@
+"""The space of mappings of a nest on a chip: slots from the multipliers outwards, what each may hold, and the arrays that the kernel reads.
+
+Named spaces: `timeloop` (every factor divides its axis; at every level a permutation, and keep or bypass of each tensor) and `full` (imperfect
+factors too: tiles of f steps, the last one smaller). Both take every unrolling that the chip's constraints allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations, product
+from math import prod
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from ridgeline.algorithm.nest import Nest, Operand
+from ridgeline.errors import InputError, UnsupportedError
+from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops
+from ridgeline.mapping.loops import Conventions, Loop, LoopMapping
+from ridgeline.mapping.search import kernel
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+SpaceName = Literal["timeloop", "full"]
+SPACES: tuple[SpaceName, ...] = ("timeloop", "full")
+MOST_LEVELS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """Loops in time at a level, or those over an axis of the array."""
+
+    level: Level | None = None
+    array: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Space:
+    """One choice of the levels that keep each tensor. `axes` are those of more than one step; `orders[slot]` are the orders, from inside, in which
+    a slot's loops are tried: every class of orders with a reuse of its own."""
+
+    nest: Nest
+    chip: Chip
+    conventions: Conventions
+    name: SpaceName
+    axes: tuple[str, ...]
+    slots: tuple[Slot, ...]
+    kept: tuple[tuple[str, ...], ...]  # by level, outermost first
+    problem: kernel.Problem
+    innermost: Array  # (tensors,): the boundary that feeds the multipliers
+    modes: Array  # (slots, axes)
+    orders: tuple[tuple[tuple[int, ...], ...], ...]
+
+    def mapping(self, factors: Array, order: Array) -> LoopMapping:
+        """The mapping that a state of the search stands for."""
+        loops: list[Loop] = []
+        begins: dict[int, int] = {}
+        for number in range(len(self.slots) - 1, -1, -1):
+            begins[number] = len(loops)
+            slot = self.slots[number]
+            axes = range(len(self.axes)) if slot.array is not None else reversed(self.orders[number][int(order[number])])
+            loops += [
+                Loop(axis=self.axes[axis], size=int(factors[number, axis]), array=slot.array) for axis in axes if factors[number, axis] > 1
+            ]
+        positions: dict[str, dict[str, int]] = {tensor: {} for tensor in TENSORS}
+        for level, kept in zip(self.chip.levels, self.kept, strict=True):
+            number = next(i for i, slot in enumerate(self.slots) if slot.level is level)
+            for tensor in kept:
+                positions[tensor][level.name] = begins[number]
+        return LoopMapping(loops=tuple(loops), positions=positions)
+
+
+def spaces(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName) -> Iterator[Space]:
+    """One for each choice of the levels that keep each tensor. Raises UnsupportedError for a chip or nest that this search does not cover."""
+    _check(nest, chip, conventions)
+    for kept in keeps(chip):
+        yield _space(nest, chip, conventions, name, kept)
+
+
+def keeps(chip: Chip) -> Iterator[tuple[tuple[str, ...], ...]]:
+    """Every choice of tensors kept at each level."""
+    choices: list[list[tuple[str, ...]]] = []
+    for number, level in enumerate(chip.levels):
+        free = [] if number == 0 else [tensor for tensor in level.keeps if tensor not in level.must_keep]
+        fixed = level.keeps if number == 0 else level.must_keep
+        choices.append(
+            [
+                tuple(tensor for tensor in TENSORS if tensor in fixed or (tensor in free and chosen[free.index(tensor)]))
+                for chosen in product((True, False), repeat=len(free))
+            ]
+        )
+    yield from product(*choices)
+
+
+def _check(nest: Nest, chip: Chip, conventions: Conventions) -> None:
+    if conventions.latch or conventions.share_halo:
+        raise UnsupportedError("the search counts without `latch` and `share_halo`; use them to cost a given mapping")
+    if len(chip.levels) > MOST_LEVELS:
+        raise UnsupportedError(f"chip '{chip.name}' has {len(chip.levels)} levels; the search takes at most {MOST_LEVELS}")
+    served = set(chip.array)
+    for level in chip.levels:
+        extra = set(level.serves) - served
+        if extra:
+            raise UnsupportedError(
+                f"chip '{chip.name}': level '{level.name}' serves '{min(extra)}', which a level outside it does not; the search needs nested levels"
+            )
+        served = set(level.serves)
+    for operand in nest.operands:
+        if any(len(index) > 2 for index in operand.indices):
+            raise UnsupportedError(f"nest '{nest.notation}': an index of three axes or more")
+    known = {"n", "g", "m", "c", "y", "x", "r", "q", "z", "t", *nest.axes}
+    for where, names in _constraints(chip):
+        wrong = next((name for name in names if name not in known), None)
+        if wrong is not None:
+            raise InputError(f"chip '{chip.name}': {where} names the loop axis '{wrong}'; axes are {', '.join(sorted(known))}")
+
+
+def _constraints(chip: Chip) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for axis, unroll in chip.unroll.items():
+        yield f"unroll.{axis}", (*(unroll.axes or ()), *unroll.whole, *unroll.factors)
+    for name, loops in chip.loops.items():
+        yield f"loops.{name}", (*(loops.axes or ()), *loops.whole, *loops.order)
+
+
+def _slots(chip: Chip) -> tuple[Slot, ...]:
+    """From the multipliers outwards. An axis of the array comes just outside the outermost level that does not serve it."""
+    slots: list[Slot] = []
+    left = list(chip.array)
+    inner = chip.levels[-1]
+    slots += [Slot(array=axis) for axis in left if axis in inner.serves]
+    left = [axis for axis in left if axis not in inner.serves]
+    for number in range(len(chip.levels) - 1, -1, -1):
+        slots.append(Slot(level=chip.levels[number]))
+        outer = chip.levels[number - 1].serves if number else ()
+        slots += [Slot(array=axis) for axis in left if axis in outer]
+        left = [axis for axis in left if axis not in outer]
+    return tuple(slots)
+
+
+def _space(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName, kept: tuple[tuple[str, ...], ...]) -> Space:
+    axes = tuple(axis for axis, size in nest.axes.items() if size > 1) or tuple(nest.axes)[:1]
+    slots = _slots(chip)
+    levels = [number for number in range(len(chip.levels) - 1, -1, -1) if kept[number]]
+    number_of = {id(slot.level): number for number, slot in enumerate(slots) if slot.level is not None}
+    boundary_slot = np.array([number_of[id(chip.levels[level])] for level in levels], np.int64)
+    flags = np.array([[tensor in kept[level] for tensor in TENSORS] for level in levels], np.bool_)
+    parent, child = np.full(flags.shape, -1, np.int64), np.full(flags.shape, -1, np.int64)
+    innermost = np.full(3, -1, np.int64)
+    for tensor in range(3):
+        chain = np.flatnonzero(flags[:, tensor])
+        innermost[tensor] = chain[0]
+        for inner, outer in zip(chain, chain[1:], strict=False):
+            parent[inner, tensor], child[outer, tensor] = outer, inner
+    base = _arrays(nest, chip, conventions, axes)
+    problem = kernel.Problem(
+        **base,
+        timed=np.array([slot.array is None for slot in slots], np.bool_),
+        boundary_slot=boundary_slot,
+        boundary_level=np.array(levels, np.int64),
+        kept=flags,
+        parent=parent,
+        child=child,
+        later=np.zeros(flags.shape),
+        later_cycles=np.zeros((len(levels), len(chip.levels), 2)),
+    )
+    _fill_later(problem, nest)
+    modes = np.array([[_mode(slot, axis, nest, chip, name, outermost=number == len(slots) - 1) for axis in axes] for number, slot in enumerate(slots)])
+    return Space(
+        nest=nest, chip=chip, conventions=conventions, name=name, axes=axes, slots=slots, kept=kept, problem=problem, innermost=innermost,
+        modes=modes, orders=tuple(_orders(slot, nest, chip, axes, conventions) for slot in slots),
+    )  # fmt: skip
+
+
+def _arrays(nest: Nest, chip: Chip, conventions: Conventions, axes: Sequence[str]) -> dict[str, Any]:
+    most = max(len(operand.indices) for operand in nest.operands) + 1
+    index_axes, index_steps = np.full((3, most, 2), -1, np.int64), np.ones((3, most, 2), np.int64)
+    counts = np.zeros(3, np.int64)
+    for tensor, operand in enumerate(nest.operands):
+        for index in operand.indices:
+            used = [(axes.index(axis), step) for axis, step in index.items() if axis in axes]
+            if not used:
+                continue
+            place = counts[tensor]
+            for position, (axis, step) in enumerate(used):
+                index_axes[tensor, place, position], index_steps[tensor, place, position] = axis, step
+            counts[tensor] += 1
+    widths = chip.widths
+    return {
+        "sizes": np.array([nest.axes[axis] for axis in axes], np.int64),
+        "relevant": np.array([[axis in operand.axes for axis in axes] for operand in nest.operands], np.bool_),
+        "index_count": counts,
+        "index_axes": index_axes,
+        "index_steps": index_steps,
+        "capacity_bits": np.array([np.inf if level.usable_bytes is None else 8.0 * level.usable_bytes for level in chip.levels]),
+        "widths": np.array([widths.input, widths.weight, widths.output, widths.partial], np.float64),
+        "read_pj": np.array([level.read_pj_per_bit for level in chip.levels]),
+        "write_pj": np.array([level.write_pj_per_bit for level in chip.levels]),
+        "read_cycles": np.array([1 / level.read_bits_per_cycle if level.read_bits_per_cycle else 0.0 for level in chip.levels]),
+        "write_cycles": np.array([1 / level.write_bits_per_cycle if level.write_bits_per_cycle else 0.0 for level in chip.levels]),
+        "one_port": np.array([level.one_port for level in chip.levels], np.bool_),
+        "rules": np.array([conventions.slide, conventions.boxes, conventions.refill_all, conventions.drain_reads], np.bool_),
+        "fill_cycles": float(chip.systolic.fill_cycles) if chip.systolic else 0.0,
+        "mac_pj": nest.iterations * chip.mac.pj,
+    }
+
+
+def _fill_later(problem: kernel.Problem, nest: Nest) -> None:
+    """The least that a boundary adds: every element of the tensor passes it once."""
+    for boundary, tensor in np.argwhere(problem.kept[:-1]):
+        child, parent = problem.boundary_level[boundary], problem.boundary_level[problem.parent[boundary, tensor]]
+        elements = float(_whole_elements(problem, nest.operands[tensor], tensor))
+        if tensor == kernel.OUTPUT:
+            bits = elements * problem.widths[2]
+            given = bits if problem.rules[3] else 0.0
+            problem.later[boundary, tensor] = bits * problem.write_pj[parent] + given * problem.read_pj[child]
+        else:
+            bits = elements * problem.widths[tensor]
+            problem.later[boundary, tensor] = bits * (problem.write_pj[child] + problem.read_pj[parent])
+
+
+def _whole_elements(problem: kernel.Problem, operand: Operand, tensor: int) -> int:
+    total = 1
+    for place in range(problem.index_count[tensor]):
+        a, b = problem.index_axes[tensor, place]
+        s, d = problem.index_steps[tensor, place]
+        total *= kernel.positions(problem.rules[1], s, d if b >= 0 else 1, problem.sizes[a], problem.sizes[b] if b >= 0 else 1)
+    return total
+
+
+def _mode(slot: Slot, axis: str, nest: Nest, chip: Chip, name: SpaceName, *, outermost: bool) -> int:
+    if slot.array is not None:
+        return kernel.NONE
+    assert slot.level is not None
+    rule = chip.loops.get(slot.level.name, Loops())
+    if rule.axes is not None and axis not in rule.axes:
+        return kernel.NONE
+    if outermost or axis in rule.whole:
+        return kernel.REST
+    return kernel.DIVISORS if name == "timeloop" else kernel.ALL
+
+
+def _orders(slot: Slot, nest: Nest, chip: Chip, axes: Sequence[str], conventions: Conventions) -> tuple[tuple[int, ...], ...]:
+    """From inside. What matters of an order: which loops come before the first that a tensor depends on, and for a window, which that one is. So
+    one tensor's free axes come first, in every order of their first two, and then one of the others."""
+    if slot.array is not None:
+        return ((),)
+    assert slot.level is not None
+    rule = chip.loops.get(slot.level.name, Loops())
+    everything = tuple(range(len(axes)))
+    if rule.order:
+        listed = [axes.index(axis) for axis in rule.order if axis in axes]
+        return ((*listed, *(axis for axis in everything if axis not in listed)),)
+    allowed = [axis for axis in everything if rule.axes is None or axes[axis] in rule.axes]
+    if len(allowed) <= 1:
+        return (everything,)
+    if len(allowed) <= 3:
+        rest = tuple(axis for axis in everything if axis not in allowed)
+        return tuple((*order, *rest) for order in permutations(allowed))
+    found: dict[tuple[int, ...], None] = {}
+    for operand in nest.operands:
+        free = [axis for axis in allowed if axes[axis] not in operand.axes]
+        others = [axis for axis in allowed if axes[axis] in operand.axes]
+        for first in permutations(free, min(2, len(free))) if conventions.slide else [tuple(free)]:
+            rest = [axis for axis in free if axis not in first]
+            for next_ in others if conventions.slide else others[:1]:
+                last = [axis for axis in others if axis != next_]
+                order = (*first, *rest, next_, *last)
+                found[(*order, *(axis for axis in everything if axis not in order))] = None
+    return tuple(found)
+
+
+def unrollings(space: Space) -> Array:
+    """Every choice of spatial factors, as the slots' factors: (choices, slots, axes). Raises InputError where the chip's constraints collide."""
+    chip, nest, axes = space.chip, space.nest, space.axes
+    rows: list[Array] = [np.ones((len(space.slots), len(axes)), np.int32)]
+    for number, slot in enumerate(space.slots):
+        if slot.array is None:
+            continue
+        grown: list[Array] = []
+        for row in rows:
+            left = [-(-nest.axes[axis] // int(prod(row[:, place].tolist()))) for place, axis in enumerate(axes)]
+            for chosen in _spread_factors(space, slot.array, left):
+                copy = row.copy()
+                copy[number] = chosen
+                grown.append(copy)
+        rows = grown
+    if not rows:
+        raise InputError(f"chip '{chip.name}': the unrolling that its constraints ask for does not suit the nest {dict(nest.axes)}")
+    return np.stack(rows)
+
+
+def _spread_factors(space: Space, array: str, left: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Factors of every axis over one axis of the array."""
+    chip, axes = space.chip, space.axes
+    rule, size = chip.unroll.get(array), chip.array[array]
+    choices: list[list[int]] = []
+    for place, axis in enumerate(axes):
+        if rule is not None and axis in rule.factors:
+            choices.append([min(rule.factors[axis], left[place])])
+        elif rule is not None and axis in rule.whole:
+            choices.append([left[place]])
+        elif rule is not None and rule.axes is not None and axis not in rule.axes:
+            choices.append([1])
+        elif rule is not None and rule.axes is None and (rule.factors or rule.whole):
+            choices.append([1])
+        else:
+            choices.append([factor for factor in _factors(left[place], space.name) if factor <= size])
+    yield from _products(choices, size)
+
+
+def _products(choices: Sequence[Sequence[int]], most: int) -> Iterator[tuple[int, ...]]:
+    if not choices:
+        yield ()
+        return
+    for factor in choices[0]:
+        if factor <= most:
+            for rest in _products(choices[1:], most // factor):
+                yield (factor, *rest)
+
+
+def _factors(left: int, name: SpaceName) -> list[int]:
+    if name == "timeloop":
+        return [factor for factor in range(1, left + 1) if left % factor == 0]
+    found = [1]
+    while -(-left // found[-1]) > 1:
+        found.append(-(-left // (-(-left // found[-1]) - 1)))
+    return found

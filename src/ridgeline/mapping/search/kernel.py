@@ -12,57 +12,73 @@ outermost function's file only.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 WEIGHT, OUTPUT = 1, 2  # tensors; 0 is the input
-Array = Any
 
+AXES, SLOTS, LEVELS, BOUNDARIES, INDICES = 9, 11, 7, 7, 10  # the most that a record holds
 
-class Problem(NamedTuple):
-    """A nest on a chip, as arrays. Axes have more than one step; slots run from the multipliers outwards; boundaries too, and the last one is the
-    outermost level."""
-
-    sizes: Array  # (axes,)
-    relevant: Array  # (tensors, axes): whether the tensor depends on the axis
-    index_count: Array  # (tensors,)
-    index_axes: Array  # (tensors, indices, 2): axes of an index, -1 for none
-    index_steps: Array  # (tensors, indices, 2)
-    timed: Array  # (slots,): a slot of loops in time, or of one axis of the array
-    boundary_slot: Array  # (boundaries,): slots up to it are inside
-    boundary_level: Array  # (boundaries,)
-    kept: Array  # (boundaries, tensors)
-    parent: Array  # (boundaries, tensors): the next boundary outwards that keeps the tensor
-    child: Array  # (boundaries, tensors): the next one inwards, -1 for the multiplier
-    capacity_bits: Array  # (levels,), infinite where unbounded
-    widths: Array  # (4,): bits of input, weight, output, partial sum
-    read_pj: Array  # (levels,) a bit
-    write_pj: Array
-    read_cycles: Array  # (levels,) a bit, of one instance; 0 where unlimited
-    write_cycles: Array
-    one_port: Array  # (levels,)
-    rules: Array  # (4,): slide, boxes, refill_all, drain_reads
-    later: Array  # (boundaries, tensors): the least energy that a boundary adds
-    later_cycles: Array  # (boundaries, levels, 2): the least cycles that a boundary adds, all tensors
-    fill_cycles: float  # of a systolic array, for each visit of weights
-    mac_pj: float  # all multiplications
-
-
-class Pool(NamedTuple):
-    """States. `pending` and `sliding` are bit sets of boundaries."""
-
-    factors: Array  # (states, slots, axes)
-    order: Array  # (states, slots): which order of axes a slot in time has
-    current: Array  # (states, axes): product of the factors so far
-    pending: Array  # (states, tensors)
-    sliding: Array  # (states, tensors)
-    slide_axis: Array  # (states, tensors)
-    energy: Array  # (states,)
-    cycles: Array  # (states, levels, 2): read and write cycles of each level
-    fills: Array  # (states,): cycles of filling a systolic array
-    bound: Array  # (states, 2): least energy, least cycles
+# A nest on a chip. Axes have more than one step; slots run from the multipliers outwards; boundaries too, and the last one is the outermost level.
+PROBLEM = np.dtype(
+    [
+        ("axes", np.int64),
+        ("slots", np.int64),
+        ("levels", np.int64),
+        ("boundaries", np.int64),  # but the outermost
+        ("last_spread", np.int64),  # the last slot of an axis of the array
+        ("slide", np.int8),
+        ("boxes", np.int8),
+        ("refill_all", np.int8),
+        ("drain_reads", np.int8),
+        ("sizes", np.int64, (AXES,)),
+        ("relevant", np.int8, (3, AXES)),  # whether the tensor depends on the axis
+        ("window", np.int8, (3, AXES)),  # whether it shares an index of the tensor with another axis
+        ("index_count", np.int64, (3,)),
+        ("index_axes", np.int64, (3, INDICES, 2)),  # axes of an index, -1 for none
+        ("index_steps", np.int64, (3, INDICES, 2)),
+        ("timed", np.int8, (SLOTS,)),  # a slot of loops in time, or of one axis of the array
+        ("boundary_slot", np.int64, (BOUNDARIES,)),  # slots up to it are inside
+        ("boundary_level", np.int64, (BOUNDARIES,)),
+        ("kept", np.int8, (BOUNDARIES, 3)),
+        ("parent", np.int64, (BOUNDARIES, 3)),  # the next boundary outwards that keeps the tensor
+        ("child", np.int64, (BOUNDARIES, 3)),  # the next one inwards, -1 for the multiplier
+        ("innermost", np.int64, (3,)),  # the boundary that feeds the multipliers
+        ("capacity_bits", np.float64, (LEVELS,)),  # infinite where unbounded
+        ("widths", np.float64, (4,)),  # bits of input, weight, output, partial sum
+        ("read_pj", np.float64, (LEVELS,)),  # a bit
+        ("write_pj", np.float64, (LEVELS,)),
+        ("read_cycles", np.float64, (LEVELS,)),  # a bit, of one instance; 0 where unlimited
+        ("write_cycles", np.float64, (LEVELS,)),
+        ("one_port", np.int8, (LEVELS,)),
+        ("later", np.float64, (BOUNDARIES, 3)),  # the least energy that a boundary adds
+        ("fill_cycles", np.float64),  # of a systolic array, for each visit of weights
+        ("mac_pj", np.float64),  # all multiplications
+    ]
+)
+# A partial mapping. `pending` and `sliding` are bit sets of boundaries.
+STATE = np.dtype(
+    [
+        ("energy", np.float64),
+        ("fills", np.float64),  # cycles of filling a systolic array
+        ("least_energy", np.float64),  # of every mapping that grows from it
+        ("least_cycles", np.float64),
+        ("cycles", np.float64, (LEVELS, 2)),  # read and write cycles of each level
+        ("amount", np.float64, (BOUNDARIES, 3)),  # elements over all tiles of a boundary that is placed
+        ("current", np.int64, (AXES,)),  # product of the factors so far
+        ("used", np.int64, (BOUNDARIES,)),  # instances of a boundary's level in use
+        ("pending", np.int64, (3,)),
+        ("sliding", np.int64, (3,)),
+        ("slide_axis", np.int64, (3,)),
+        ("factors", np.int32, (SLOTS, AXES)),
+        ("tile", np.int32, (BOUNDARIES, AXES)),  # steps inside a boundary that is placed
+        ("spread", np.int32, (BOUNDARIES + 1, AXES)),  # instances outside a boundary; the last row outside the multiplier
+        ("order", np.int8, (SLOTS,)),  # which order of axes a slot in time has
+    ],
+    align=True,
+)
 
 
 @njit(cache=True, inline="always")
@@ -99,7 +115,7 @@ def _tile(p, factors, slot, axis):
 def _pairs(p, s, d, ta, tb, na, nb):
     """Positions summed over all pairs of tiles of two axes."""
     qa, ra, qb, rb = na // ta, na % ta, nb // tb, nb % tb
-    boxes = p.rules[1]
+    boxes = p.boxes
     total = qa * qb * positions(boxes, s, d, ta, tb)
     if ra:
         total += qb * positions(boxes, s, d, ra, tb)
@@ -121,13 +137,16 @@ def _index(p, tensor, i, tile_a, tile_b):
 
 
 @njit(cache=True)
-def _elements(p, factors, tensor, slot, whole):
-    """Of a tensor over all its tiles inside a slot; along the axis `whole` as if nothing were fetched twice."""
+def _elements(p, tile, tensor, whole):
+    """Of a tensor over all its tiles; along the axis `whole` as if nothing were fetched twice."""
     total = 1.0
     for i in range(p.index_count[tensor]):
         a, b = p.index_axes[tensor, i, 0], p.index_axes[tensor, i, 1]
-        ta = p.sizes[a] if a == whole else _tile(p, factors, slot, a)
-        tb = 1 if b < 0 else (p.sizes[b] if b == whole else _tile(p, factors, slot, b))
+        if b < 0 and not p.boxes:
+            total *= p.sizes[a]
+            continue
+        ta = p.sizes[a] if a == whole else tile[a]
+        tb = 1 if b < 0 else (p.sizes[b] if b == whole else tile[b])
         total *= _index(p, tensor, i, ta, tb)
     return total
 
@@ -140,7 +159,7 @@ def _footprint(p, factors, tensor, slot):
         a, b = p.index_axes[tensor, i, 0], p.index_axes[tensor, i, 1]
         ta = _tile(p, factors, slot, a)
         tb = 1 if b < 0 else _tile(p, factors, slot, b)
-        total *= positions(p.rules[1], p.index_steps[tensor, i, 0], p.index_steps[tensor, i, 1] if b >= 0 else 1, ta, tb)
+        total *= positions(p.boxes, p.index_steps[tensor, i, 0], p.index_steps[tensor, i, 1] if b >= 0 else 1, ta, tb)
     return total
 
 
@@ -148,7 +167,7 @@ def _footprint(p, factors, tensor, slot):
 def _spread_from(p, factors, slot, axis):
     """Instances along an axis outside a slot."""
     total = 1
-    for k in range(slot + 1, len(p.timed)):
+    for k in range(slot + 1, p.slots):
         if not p.timed[k]:
             total *= factors[k, axis]
     return total
@@ -176,130 +195,131 @@ def _apart(p, factors, now, axis, inner, top):
 
 
 @njit(cache=True)
-def _together(p, factors, now, axis, top, outer):
-    """The same for a parent that serves all instances up to slot `outer`: those above slot `top` are not yet outside."""
-    ahead = 1
+def _between(p, factors, top, outer, axis):
+    """Instances along an axis in the slots after `top` up to `outer`: a parent there serves them all."""
+    total = 1
     for k in range(top + 1, outer + 1):
         if not p.timed[k]:
-            ahead *= factors[k, axis]
-    return _ceil(_ceil(p.sizes[axis], now), ahead)
+            total *= factors[k, axis]
+    return total
 
 
 @njit(cache=True)
-def _term(p, factors, current, top, tensor, boundary, whole, best, cycles):
-    """The cost of a boundary for a tensor if a loop that it depends on came next: energy; adds to `cycles` unless that is empty. With `best`, as if all
-    loops that it does not depend on came first."""
+def _times(p, s, top, tensor, boundary, best):
+    """(different indices, of the axes that the tensor lacks, for all instances of the child; for all of the parent)."""
     inner = p.boundary_slot[boundary]
     above = p.parent[boundary, tensor]
     outer = p.boundary_slot[above]
-    child, parent = p.boundary_level[boundary], p.boundary_level[above]
-    elements = _elements(p, factors, tensor, inner, whole)
-    apart, together, first_apart, first_together = 1.0, 1.0, 1.0, 1.0
-    for a in range(len(p.sizes)):
+    apart, together = 1.0, 1.0
+    for a in range(p.axes):
         if p.relevant[tensor, a]:
             continue
-        spread = _spread_from(p, factors, inner, a)
-        first_apart *= spread
-        spread_outer = _spread_from(p, factors, outer, a)
-        first_together *= spread_outer
+        own, shared = s.spread[boundary, a], s.spread[above, a]
         if best:
-            apart *= spread
-            together *= spread_outer
+            apart *= own
+            together *= shared
+            continue
+        blocks = _ceil(p.sizes[a], s.current[a])
+        if own == 1:
+            apart *= blocks
+            together *= blocks
         else:
-            apart *= _apart(p, factors, current[a], a, inner, top)
-            together *= _together(p, factors, current[a], a, top, outer)
+            apart *= _apart(p, s.factors, s.current[a], a, inner, top)
+            if top > outer:
+                together *= _apart(p, s.factors, s.current[a], a, outer, top)
+            else:
+                together *= _ceil(blocks, _between(p, s.factors, top, outer, a))
+    return apart, together
+
+
+@njit(cache=True)
+def _term(p, s, top, tensor, boundary, elements, best, spend):
+    """The cost of a boundary for a tensor if a loop that it depends on came next: energy; with `spend`, its cycles are added to the state's. With `best`, as if all
+    loops that it does not depend on came first."""
+    above = p.parent[boundary, tensor]
+    child, parent = p.boundary_level[boundary], p.boundary_level[above]
+    apart, together = _times(p, s, top, tensor, boundary, best)
     if tensor != OUTPUT:
         width = p.widths[tensor]
         written, read = elements * apart * width, elements * together * width
-        _spend(p, cycles, child, 1, written, factors, inner)
-        _spend(p, cycles, parent, 0, read, factors, outer)
+        if spend:
+            _spend(p, s, child, 1, written, s.used[boundary])
+            _spend(p, s, parent, 0, read, s.used[above])
         return written * p.write_pj[child] + read * p.read_pj[parent]
+    first_apart, first_together = 1.0, 1.0
+    for a in range(p.axes):
+        if not p.relevant[tensor, a]:
+            first_apart *= s.spread[boundary, a]
+            first_together *= s.spread[above, a]
     whole_bits, partial = p.widths[2], p.widths[3]
     visits, last = elements * together, elements * min(first_together, together)
     own, own_last = elements * apart, elements * min(first_apart, apart)
     back = visits - last
-    taken = own - own_last if p.rules[2] else back
+    taken = own - own_last if p.refill_all else back
     up = last * whole_bits + back * partial
     down = back * partial
-    given = (own_last * whole_bits + (own - own_last) * partial) if p.rules[3] else 0.0
+    given = (own_last * whole_bits + (own - own_last) * partial) if p.drain_reads else 0.0
     got = taken * partial
-    _spend(p, cycles, parent, 1, up, factors, outer)
-    _spend(p, cycles, parent, 0, down, factors, outer)
-    _spend(p, cycles, child, 0, given, factors, inner)
-    _spend(p, cycles, child, 1, got, factors, inner)
     energy = up * p.write_pj[parent] + down * p.read_pj[parent] + given * p.read_pj[child] + got * p.write_pj[child]
-    if p.child[boundary, tensor] < 0 and not p.rules[2]:
+    saved = 0.0
+    if p.child[boundary, tensor] < 0 and not p.refill_all:
         # Instances that are not refilled start from nothing, which saves a read.
         saved = max(0.0, own - own_last - back) * partial
-        _spend(p, cycles, child, 0, -saved, factors, inner)
         energy -= saved * p.read_pj[child]
+    if spend:
+        _spend(p, s, parent, 1, up, s.used[above])
+        _spend(p, s, parent, 0, down, s.used[above])
+        _spend(p, s, child, 0, given - saved, s.used[boundary])
+        _spend(p, s, child, 1, got, s.used[boundary])
     return energy
 
 
-@njit(cache=True)
-def _spend(p, cycles, level, direction, bits, factors, slot):
+@njit(cache=True, inline="always")
+def _spend(p, s, level, direction, bits, used):
     """Adds a transfer's cycles, shared out over the level's instances in use."""
-    if cycles.shape[0] == 0:
-        return
     rate = p.write_cycles[level] if direction == 1 and not p.one_port[level] else p.read_cycles[level]
-    if rate == 0.0:
-        return
-    used = 1
-    for a in range(len(p.sizes)):
-        used *= _spread_from(p, factors, slot, a)
-    cycles[level, 0 if p.one_port[level] else direction] += bits * rate / used
+    if rate != 0.0:
+        s.cycles[level, 0 if p.one_port[level] else direction] += bits * rate / used
 
 
 @njit(cache=True)
-def _slide_saving(p, factors, current, top, tensor, boundary, axis, factor, cycles):
+def _slide_saving(p, s, top, tensor, boundary, axis, factor, spend):
     """What a boundary saves as a loop of `factor` over `axis` moves its tile on to the neighbour."""
-    inner = p.boundary_slot[boundary]
     above = p.parent[boundary, tensor]
-    outer = p.boundary_slot[above]
-    size, block, tile = p.sizes[axis], current[axis], _tile(p, factors, inner, axis)
+    sizes, tiles = p.sizes, s.tile[boundary]
+    size, block, tile = sizes[axis], s.current[axis], tiles[axis]
     moves = _ceil(size, block) - _ceil(size, block * factor)
     last = (size - 1) // block
     small = min(tile, size - last * block) if last % factor != 0 else tile
     full = moves - (1 if small < tile else 0)
     kept = 1.0
-    for i in range(p.index_count[tensor]):
-        a, b = p.index_axes[tensor, i, 0], p.index_axes[tensor, i, 1]
+    for n in range(p.index_count[tensor]):
+        a, b = p.index_axes[tensor, n, 0], p.index_axes[tensor, n, 1]
         if a != axis and b != axis:
-            kept *= _index(p, tensor, i, _tile(p, factors, inner, a), 1 if b < 0 else _tile(p, factors, inner, b))
+            kept *= _index(p, tensor, n, tiles[a], 1 if b < 0 else tiles[b])
             continue
         other = b if a == axis else a
-        s = p.index_steps[tensor, i, 0] if a == axis else p.index_steps[tensor, i, 1]
-        d = p.index_steps[tensor, i, 1] if a == axis else p.index_steps[tensor, i, 0]
-        wide = _tile(p, factors, inner, other)
-        whole, rest = p.sizes[other] // wide, p.sizes[other] % wide
-        part = whole * (full * _overlap(p, s, d, tile, tile, wide) + (moves - full) * _overlap(p, s, d, tile, small, wide))
+        step = p.index_steps[tensor, n, 0] if a == axis else p.index_steps[tensor, n, 1]
+        far = p.index_steps[tensor, n, 1] if a == axis else p.index_steps[tensor, n, 0]
+        wide = tiles[other]
+        whole, rest = sizes[other] // wide, sizes[other] % wide
+        part = whole * (full * _overlap(p, step, far, tile, tile, wide) + (moves - full) * _overlap(p, step, far, tile, small, wide))
         if rest:
-            part += full * _overlap(p, s, d, tile, tile, rest) + (moves - full) * _overlap(p, s, d, tile, small, rest)
+            part += full * _overlap(p, step, far, tile, tile, rest) + (moves - full) * _overlap(p, step, far, tile, small, rest)
         kept *= part
-    apart, together = 1.0, 1.0
-    for a in range(len(p.sizes)):
-        if not p.relevant[tensor, a]:
-            apart *= _apart(p, factors, current[a], a, inner, top)
-            together *= _together(p, factors, current[a], a, top, outer)
+    apart, together = _times(p, s, top, tensor, boundary, False)
     child, parent = p.boundary_level[boundary], p.boundary_level[above]
     written, read = kept * apart * p.widths[tensor], kept * together * p.widths[tensor]
-    _spend(p, cycles, child, 1, -written, factors, inner)
-    _spend(p, cycles, parent, 0, -read, factors, outer)
+    if spend:
+        _spend(p, s, child, 1, -written, s.used[boundary])
+        _spend(p, s, parent, 0, -read, s.used[above])
     return written * p.write_pj[child] + read * p.read_pj[parent]
 
 
 @njit(cache=True, inline="always")
 def _overlap(p, s, d, old, new, other):
-    boxes = p.rules[1]
+    boxes = p.boxes
     return max(0, positions(boxes, s, d, old, other) + positions(boxes, s, d, new, other) - positions(boxes, s, d, old + new, other))
-
-
-@njit(cache=True)
-def _is_window(p, tensor, axis):
-    for i in range(p.index_count[tensor]):
-        if p.index_axes[tensor, i, 1] >= 0 and (p.index_axes[tensor, i, 0] == axis or p.index_axes[tensor, i, 1] == axis):
-            return True
-    return False
 
 
 @njit(cache=True)
@@ -312,61 +332,57 @@ def _is_spread(p, factors, inner, top, axis):
 
 
 @njit(cache=True)
-def _append(p, pool, i, slot, axis, factor):
+def _append(p, s, slot, axis, factor):
     """Adds a loop in time to state i."""
     if factor == 1:
         return
-    factors, current, cycles = pool.factors[i], pool.current[i], pool.cycles[i]
     for tensor in range(3):
         if not p.relevant[tensor, axis]:
             continue
-        waiting = pool.pending[i, tensor]
-        moving = pool.sliding[i, tensor]
-        windowed = p.rules[0] and tensor != OUTPUT and _is_window(p, tensor, axis)
+        waiting = s.pending[tensor]
+        moving = s.sliding[tensor]
+        windowed = p.slide and tensor != OUTPUT and p.window[tensor, axis]
         if waiting:
-            pool.pending[i, tensor] = 0
-            pool.sliding[i, tensor] = 0
-            for b in range(len(p.boundary_slot) - 1):
+            s.pending[tensor] = 0
+            s.sliding[tensor] = 0
+            for b in range(p.boundaries):
                 if waiting >> b & 1:
-                    pool.energy[i] += _term(p, factors, current, slot, tensor, b, -1, False, cycles)
+                    s.energy += _term(p, s, slot, tensor, b, s.amount[b, tensor], False, True)
                     if tensor == WEIGHT and p.child[b, tensor] < 0 and p.fill_cycles > 0:
-                        pool.fills[i] += p.fill_cycles * _visits(p, factors, current, slot, b)
-                    if windowed and not _is_spread(p, factors, p.boundary_slot[b], slot, axis):
-                        pool.energy[i] -= _slide_saving(p, factors, current, slot, tensor, b, axis, factor, cycles)
-                        pool.sliding[i, tensor] |= 1 << b
-                        pool.slide_axis[i, tensor] = axis
+                        s.fills += p.fill_cycles * _visits(p, s, slot, b)
+                    if windowed and not _is_spread(p, s.factors, p.boundary_slot[b], slot, axis):
+                        s.energy -= _slide_saving(p, s, slot, tensor, b, axis, factor, True)
+                        s.sliding[tensor] |= 1 << b
+                        s.slide_axis[tensor] = axis
         if moving:
             goes_on = 0
-            if pool.slide_axis[i, tensor] == axis:
-                for b in range(len(p.boundary_slot) - 1):
-                    if moving >> b & 1 and not _is_spread(p, factors, p.boundary_slot[b], slot, axis):
-                        pool.energy[i] -= _slide_saving(p, factors, current, slot, tensor, b, axis, factor, cycles)
+            if s.slide_axis[tensor] == axis:
+                for b in range(p.boundaries):
+                    if moving >> b & 1 and not _is_spread(p, s.factors, p.boundary_slot[b], slot, axis):
+                        s.energy -= _slide_saving(p, s, slot, tensor, b, axis, factor, True)
                         goes_on |= 1 << b
-                pool.sliding[i, tensor] |= goes_on
+                s.sliding[tensor] |= goes_on
             if not waiting:
-                pool.sliding[i, tensor] = goes_on
-    factors[slot, axis] = factor
-    current[axis] *= factor
+                s.sliding[tensor] = goes_on
+    s.factors[slot, axis] = factor
+    s.current[axis] *= factor
 
 
 @njit(cache=True)
-def _visits(p, factors, current, top, boundary):
+def _visits(p, s, top, boundary):
     """Visits of the weights at a boundary, all instances at once."""
     total = 1.0
-    inner = p.boundary_slot[boundary]
-    for a in range(len(p.sizes)):
-        if p.relevant[WEIGHT, a]:
-            tile = _tile(p, factors, inner, a)
-            total *= _ceil(_ceil(p.sizes[a], tile), _spread_from(p, factors, inner, a))
-        else:
-            total *= _together(p, factors, current[a], a, top, len(p.timed) - 1)
+    for a in range(p.axes):
+        blocks = _ceil(p.sizes[a], s.tile[boundary, a] if p.relevant[WEIGHT, a] else s.current[a])
+        ahead = s.spread[boundary, a] if p.relevant[WEIGHT, a] else _ahead(p, s.factors, top, a)
+        total *= _ceil(blocks, ahead)
     return total
 
 
 @njit(cache=True)
 def _fits(p, factors, slot, first):
     """Whether the tiles fit every level from boundary `first` outwards; those beyond `slot` hold at least the instances that they serve."""
-    for b in range(first, len(p.boundary_slot) - 1):
+    for b in range(first, p.boundaries):
         level = p.boundary_level[b]
         if p.capacity_bits[level] == np.inf:
             continue
@@ -389,19 +405,18 @@ def _adds(p, factors, child, slot):
         return True
     if p.boundary_slot[child] >= slot:
         return p.widths[3] < p.widths[2]
-    for a in range(len(p.sizes)):
+    for a in range(p.axes):
         if not p.relevant[OUTPUT, a] and _tile(p, factors, p.boundary_slot[child], a) < p.sizes[a]:
             return True
     return False
 
 
 @njit(cache=True)
-def steps_of(p, factors, axis, slot):
-    """Time steps along an axis: exact for the loops up to a slot, in time all those outside."""
+def steps_of(p, factors, axis, slot, block, spread):
+    """Time steps along an axis: exact for the loops up to a slot, which make `block`, in time all those outside."""
     size = p.sizes[axis]
-    block = 1
-    for k in range(slot + 1):
-        block *= factors[k, axis]
+    if spread == 1:
+        return size
     whole, rest = size // block, size % block
     for k in range(slot, -1, -1):
         factor = factors[k, axis]
@@ -417,77 +432,73 @@ def steps_of(p, factors, axis, slot):
 
 
 @njit(cache=True)
-def _bound(p, pool, i, slot, placed):
+def _bound(p, s, slot, placed):
     """The least energy and cycles of every mapping that grows from state i: what is known, what its pending boundaries add at least, and the
     later ones. At most one of the axes that are left comes next: tensors that depend on it are fetched anew."""
-    factors, current = pool.factors[i], pool.current[i]
-    nothing = np.empty((0, 2))
-    axes = len(p.sizes)
-    soon, kept = np.zeros(3), np.zeros(3)
-    for tensor in range(3):
-        for b in range(len(p.boundary_slot) - 1):
-            if pool.pending[i, tensor] >> b & 1:
-                soon[tensor] += _term(p, factors, current, slot, tensor, b, -1, False, nothing)
-                kept[tensor] += _term(p, factors, current, slot, tensor, b, -1, True, nothing)
+    axes, boundaries = p.axes, p.boundaries
+    soon0, soon1, soon2, kept0, kept1, kept2 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    slack = 0.0
+    for b in range(min(placed, boundaries)):
+        for tensor in range(3):
+            if s.pending[tensor] >> b & 1:
+                now = _term(p, s, slot, tensor, b, s.amount[b, tensor], False, False)
+                least = _term(p, s, slot, tensor, b, s.amount[b, tensor], True, False)
+                if tensor == 0:
+                    soon0 += now
+                    kept0 += least
+                elif tensor == 1:
+                    soon1 += now
+                    kept1 += least
+                else:
+                    soon2 += now
+                    kept2 += least
+            if s.sliding[tensor] >> b & 1:
+                # A tile that slides on may save more.
+                axis = s.slide_axis[tensor]
+                rest = _ceil(p.sizes[axis], s.current[axis])
+                if rest > 1:
+                    slack += _slide_saving(p, s, slot, tensor, b, axis, rest, False)
     least = np.inf
     for a in range(axes):
-        left = p.sizes[a] - current[a] * _ahead(p, factors, slot, a)
-        if left <= 0:
+        if p.sizes[a] <= s.current[a] * _ahead(p, s.factors, slot, a):
             continue
         total = 0.0
         for tensor in range(3):
+            kept, soon = (kept0, soon0) if tensor == 0 else (kept1, soon1) if tensor == 1 else (kept2, soon2)
             if not p.relevant[tensor, a]:
-                total += kept[tensor]
-            elif p.rules[0] and tensor != OUTPUT and _is_window(p, tensor, a):
-                for b in range(len(p.boundary_slot) - 1):
-                    if pool.pending[i, tensor] >> b & 1:
-                        total += _term(p, factors, current, slot, tensor, b, a, False, nothing)
+                total += kept
+            elif s.pending[tensor] and p.slide and tensor != OUTPUT and p.window[tensor, a]:
+                for b in range(boundaries):
+                    if s.pending[tensor] >> b & 1:
+                        total += _term(p, s, slot, tensor, b, _elements(p, s.tile[b], tensor, a), False, False)
             else:
-                total += soon[tensor]
+                total += soon
         least = min(least, total)
     if least == np.inf:
-        least = soon.sum()
-    slack = 0.0
-    for tensor in range(2):
-        # A tile that slides on may save more.
-        if pool.sliding[i, tensor]:
-            for b in range(len(p.boundary_slot) - 1):
-                if pool.sliding[i, tensor] >> b & 1:
-                    axis = pool.slide_axis[i, tensor]
-                    rest = _ceil(p.sizes[axis], current[axis])
-                    if rest > 1:
-                        slack += _slide_saving(p, factors, current, slot, tensor, b, axis, rest, nothing)
-    energy = pool.energy[i] + least - slack
-    for b in range(placed, len(p.boundary_slot) - 1):
+        least = soon0 + soon1 + soon2
+    energy = s.energy + least - slack
+    for b in range(placed, boundaries):
         for tensor in range(3):
             energy += p.later[b, tensor]
     steps = 1.0
-    outermost = -1
-    for k in range(len(p.timed)):
-        if not p.timed[k]:
-            outermost = k
     for a in range(axes):
-        if slot > outermost:
-            steps *= steps_of(p, factors, a, slot)
+        if slot > p.last_spread:
+            steps *= steps_of(p, s.factors, a, slot, s.current[a], s.spread[boundaries + 1, a])
         else:
-            steps *= _ceil(p.sizes[a], _spread_from(p, factors, -1, a))
-    longest = steps + pool.fills[i]
-    for level in range(len(p.read_pj)):
-        for direction in range(2):
-            busy = pool.cycles[i, level, direction]
-            for b in range(placed, len(p.boundary_slot) - 1):
-                busy += p.later_cycles[b, level, direction]
-            if slack == 0.0:
-                longest = max(longest, busy)
-    pool.bound[i, 0] = energy
-    pool.bound[i, 1] = longest
+            steps *= _ceil(p.sizes[a], s.spread[boundaries + 1, a])
+    longest = steps + s.fills
+    if slack == 0.0:
+        for level in range(p.levels):
+            longest = max(longest, s.cycles[level, 0], s.cycles[level, 1])
+    s.least_energy = energy
+    s.least_cycles = np.ceil(longest * (1 - 1e-12))
 
 
 @njit(cache=True, inline="always")
 def _ahead(p, factors, slot, axis):
     """Instances along an axis in the slots still to come."""
     total = 1
-    for k in range(slot + 1, len(p.timed)):
+    for k in range(slot + 1, p.slots):
         if not p.timed[k]:
             total *= factors[k, axis]
     return total
@@ -501,20 +512,6 @@ def worth(objective, energy, cycles):
     if objective == 1:
         return cycles
     return energy * cycles
-
-
-@njit(cache=True)
-def _copy(source, i, target, j):
-    target.factors[j] = source.factors[i]
-    target.order[j] = source.order[i]
-    target.current[j] = source.current[i]
-    target.pending[j] = source.pending[i]
-    target.sliding[j] = source.sliding[i]
-    target.slide_axis[j] = source.slide_axis[i]
-    target.energy[j] = source.energy[i]
-    target.cycles[j] = source.cycles[i]
-    target.fills[j] = source.fills[i]
-    target.bound[j] = source.bound[i]
 
 
 NONE, ALL, DIVISORS, REST = range(4)  # which factors a slot may take of an axis
@@ -540,29 +537,29 @@ def _next_factor(mode, left, factor):
 
 
 @njit(cache=True, nogil=True)
-def expand(p, source, count, target, slot, axis, order, mode, first, limits):
+def expand(p, source, target, slot, axis, order, mode, first, limits):
     """Every state with every factor of an axis at a slot in time. limits: (objective, the worth from which a state is dropped, front (points, 2) of
     known energies and cycles). Returns (states, dropped as too large, dropped by the bound, whether `target` was too small)."""
     objective, most, front = limits
     made, large, bounded = 0, 0, 0
-    capacity = len(target.energy)
-    for i in range(count):
-        left = _ceil(p.sizes[axis], source.current[i, axis] * _ahead(p, source.factors[i], slot, axis))
+    for i in range(len(source)):
+        left = _ceil(p.sizes[axis], source[i].current[axis] * _ahead(p, source[i].factors, slot, axis))
         factor = _next_factor(mode, left, 0)
         while factor:
-            if made == capacity:
+            if made == len(target):
                 return made, large, bounded, True
-            _copy(source, i, target, made)
-            target.factors[made, slot, axis] = factor
-            if factor > 1 and not _fits(p, target.factors[made], slot, first):
-                large += 1
-                break  # larger factors fit no better
-            target.factors[made, slot, axis] = 1
-            _append(p, target, made, slot, axis, factor)
-            target.order[made, slot] = order
+            target[made] = source[i]
+            s = target[made]
+            s.order[slot] = order
             if factor > 1:
-                _bound(p, target, made, slot, first)
-            if is_beaten(objective, most, front, target.bound[made, 0], target.bound[made, 1]):
+                s.factors[slot, axis] = factor
+                if not _fits(p, s.factors, slot, first):
+                    large += 1
+                    break  # larger factors fit no better
+                s.factors[slot, axis] = 1
+                _append(p, s, slot, axis, factor)
+                _bound(p, s, slot, first)
+            if is_beaten(objective, most, front, s.least_energy, s.least_cycles):
                 bounded += 1
             else:
                 made += 1
@@ -571,56 +568,68 @@ def expand(p, source, count, target, slot, axis, order, mode, first, limits):
 
 
 @njit(cache=True, nogil=True)
-def begin(p, pool, count, innermost, limits):
-    """The multipliers' own accesses, with all spatial factors known. innermost (tensors,): the boundary that feeds them. Returns the states left."""
+def begin(p, pool, limits):
+    """The multipliers' own accesses, with all spatial factors known. Returns the states left."""
     objective, most, front = limits
     made = 0
-    for i in range(count):
-        factors = pool.factors[i]
-        pool.energy[i] = p.mac_pj
-        for tensor in range(3):
-            b = innermost[tensor]
-            inner, level = p.boundary_slot[b], p.boundary_level[b]
-            elements, times, fresh = 1.0, 1.0, 1.0
-            for a in range(len(p.sizes)):
-                if p.relevant[tensor, a]:
-                    elements *= p.sizes[a]
-                else:
-                    apart = _spread_from(p, factors, inner, a)
-                    times *= _ceil(p.sizes[a], _spread_from(p, factors, -1, a) // apart)
-                    fresh *= apart
-            if tensor != OUTPUT:
-                bits = elements * times * p.widths[tensor]
-                _spend(p, pool.cycles[i], level, 0, bits, factors, inner)
-                pool.energy[i] += bits * p.read_pj[level]
-            else:
-                written, read = elements * times * p.widths[3], elements * (times - fresh) * p.widths[3]
-                _spend(p, pool.cycles[i], level, 1, written, factors, inner)
-                _spend(p, pool.cycles[i], level, 0, read, factors, inner)
-                pool.energy[i] += written * p.write_pj[level] + read * p.read_pj[level]
-        _bound(p, pool, i, -1, 0)
-        if not is_beaten(objective, most, front, pool.bound[i, 0], pool.bound[i, 1]):
+    for i in range(len(pool)):
+        _begin(p, pool[i])
+        _bound(p, pool[i], -1, 0)
+        if not is_beaten(objective, most, front, pool[i].least_energy, pool[i].least_cycles):
             if made < i:
-                _copy(pool, i, pool, made)
+                pool[made] = pool[i]
             made += 1
     return made
 
 
+@njit(cache=True)
+def _begin(p, s):
+    for a in range(p.axes):
+        s.current[a] = 1
+        for b in range(p.boundaries + 1):
+            s.spread[b, a] = _spread_from(p, s.factors, p.boundary_slot[b], a)
+        s.spread[p.boundaries + 1, a] = _spread_from(p, s.factors, -1, a)
+    for b in range(p.boundaries + 1):
+        s.used[b] = 1
+        for a in range(p.axes):
+            s.used[b] *= s.spread[b, a]
+    s.energy = p.mac_pj
+    for tensor in range(3):
+        b = p.innermost[tensor]
+        level = p.boundary_level[b]
+        elements, times, fresh = 1.0, 1.0, 1.0
+        for a in range(p.axes):
+            if p.relevant[tensor, a]:
+                elements *= p.sizes[a]
+            else:
+                times *= _ceil(p.sizes[a], s.spread[p.boundaries + 1, a] // s.spread[b, a])
+                fresh *= s.spread[b, a]
+        if tensor != OUTPUT:
+            bits = elements * times * p.widths[tensor]
+            _spend(p, s, level, 0, bits, s.used[b])
+            s.energy += bits * p.read_pj[level]
+        else:
+            written, read = elements * times * p.widths[3], elements * (times - fresh) * p.widths[3]
+            _spend(p, s, level, 1, written, s.used[b])
+            _spend(p, s, level, 0, read, s.used[b])
+            s.energy += written * p.write_pj[level] + read * p.read_pj[level]
+
+
 @njit(cache=True, nogil=True)
-def spread(p, pool, count, slot):
-    """Passes a slot of the array; drops the states some of whose instances would be beyond the end of an axis."""
+def spread(p, pool, slot):
+    """Passes a slot of the array; drops the states some of whose instances would be beyond the end of an axis. Returns the states left."""
     made = 0
-    for i in range(count):
+    for i in range(len(pool)):
+        s = pool[i]
         good = True
-        for a in range(len(p.sizes)):
-            factor = pool.factors[i, slot, a]
-            if factor > 1 and (factor - 1) * pool.current[i, a] >= p.sizes[a]:
+        for a in range(p.axes):
+            if s.factors[slot, a] > 1 and (s.factors[slot, a] - 1) * s.current[a] >= p.sizes[a]:
                 good = False
         if good:
-            for a in range(len(p.sizes)):
-                pool.current[i, a] *= pool.factors[i, slot, a]
+            for a in range(p.axes):
+                s.current[a] *= s.factors[slot, a]
             if made < i:
-                _copy(pool, i, pool, made)
+                pool[made] = s
             made += 1
     return made
 
@@ -636,109 +645,97 @@ def is_beaten(objective, most, front, energy, cycles):
 
 
 @njit(cache=True, nogil=True)
-def place(p, pool, count, boundary, slot):
-    """Places a boundary: its tensors are pending from here."""
-    for i in range(count):
+def place(p, pool, boundary, slot):
+    """Places a boundary: its tensors are pending from here. Drops the states whose tiles are too large; returns how many are left."""
+    made = 0
+    for i in range(len(pool)):
+        if not _fits(p, pool[i].factors, slot, boundary):
+            continue
+        if made < i:
+            pool[made] = pool[i]
+        s = pool[made]
+        made += 1
+        for a in range(p.axes):
+            s.tile[boundary, a] = min(s.current[a], p.sizes[a])
         for tensor in range(3):
             if p.kept[boundary, tensor]:
-                pool.pending[i, tensor] |= 1 << boundary
-        _bound(p, pool, i, slot, boundary + 1)
-
-
-@njit(cache=True, nogil=True)
-def keep_fitting(p, pool, count, slot, first):
-    """Drops the states whose tiles are too large; returns how many are left."""
-    made = 0
-    for i in range(count):
-        if _fits(p, pool.factors[i], slot, first):
-            if made < i:
-                _copy(pool, i, pool, made)
-            made += 1
+                s.pending[tensor] |= 1 << boundary
+                s.amount[boundary, tensor] = _elements(p, s.tile[boundary], tensor, -1)
+        _bound(p, s, slot, boundary + 1)
     return made
 
 
 @njit(cache=True, nogil=True)
-def finish(p, pool, count):
+def finish(p, pool):
     """Ends every state: what is pending is moved once more."""
-    top = len(p.timed) - 1
-    for i in range(count):
+    top = p.slots - 1
+    for i in range(len(pool)):
+        s = pool[i]
         for tensor in range(3):
-            for b in range(len(p.boundary_slot) - 1):
-                if pool.pending[i, tensor] >> b & 1:
-                    pool.energy[i] += _term(p, pool.factors[i], pool.current[i], top, tensor, b, -1, False, pool.cycles[i])
+            for b in range(p.boundaries):
+                if s.pending[tensor] >> b & 1:
+                    s.energy += _term(p, s, top, tensor, b, s.amount[b, tensor], False, True)
                     if tensor == WEIGHT and p.child[b, tensor] < 0 and p.fill_cycles > 0:
-                        pool.fills[i] += p.fill_cycles * _visits(p, pool.factors[i], pool.current[i], top, b)
-            pool.pending[i, tensor] = 0
-            pool.sliding[i, tensor] = 0
-        _bound(p, pool, i, top, len(p.boundary_slot) - 1)
+                        s.fills += p.fill_cycles * _visits(p, s, top, b)
+            s.pending[tensor] = 0
+            s.sliding[tensor] = 0
+        _bound(p, s, top, p.boundaries)
 
 
 @njit(cache=True)
-def _key(p, pool, i, slot, key):
+def _key(p, s, slot, key):
     """What the future of a state depends on. Returns its length."""
     n = 0
-    axes = len(p.sizes)
-    for a in range(axes):
-        key[n] = min(pool.current[i, a], p.sizes[a])
+    for a in range(p.axes):
+        key[n] = min(s.current[a], p.sizes[a])
         n += 1
-    for k in range(len(p.timed)):
+    for k in range(p.slots):
         if not p.timed[k]:
-            for a in range(axes):
-                factor = pool.factors[i, k, a]
+            for a in range(p.axes):
+                factor = s.factors[k, a]
                 below = 1
                 if factor > 1 and k <= slot:
                     for j in range(k):
-                        below *= pool.factors[i, j, a]
+                        below *= s.factors[j, a]
                 key[n] = factor
                 key[n + 1] = below
                 n += 2
     for tensor in range(3):
-        key[n] = pool.pending[i, tensor]
-        key[n + 1] = pool.sliding[i, tensor]
-        key[n + 2] = 0
-        if pool.sliding[i, tensor]:
-            axis = pool.slide_axis[i, tensor]
-            key[n + 2] = axis + 1
-            for b in range(len(p.boundary_slot) - 1):
-                if pool.sliding[i, tensor] >> b & 1:
-                    key[n + 2] += 64 * _tile(p, pool.factors[i], p.boundary_slot[b], axis)
-                    for c in range(p.index_count[tensor]):
-                        if p.index_axes[tensor, c, 0] == axis and p.index_axes[tensor, c, 1] >= 0:
-                            key[n + 2] += _tile(p, pool.factors[i], p.boundary_slot[b], p.index_axes[tensor, c, 1]) << 32
-                        elif p.index_axes[tensor, c, 1] == axis:
-                            key[n + 2] += _tile(p, pool.factors[i], p.boundary_slot[b], p.index_axes[tensor, c, 0]) << 32
+        key[n] = s.pending[tensor]
+        key[n + 1] = s.sliding[tensor]
+        key[n + 2] = s.slide_axis[tensor] if s.sliding[tensor] else 0
         n += 3
-    # Whether the innermost levels' outputs are complete decides how wide the next level keeps them.
-    for b in range(len(p.boundary_slot) - 1):
-        key[n] = 1 if p.kept[b, OUTPUT] and p.boundary_slot[b] <= slot and _adds(p, pool.factors[i], b, slot + 1) else 0
+    for b in range(p.boundaries):
+        # Whether outputs are complete decides how wide the next level keeps them.
+        key[n] = 1 if p.kept[b, OUTPUT] and p.boundary_slot[b] <= slot and _adds(p, s.factors, b, slot + 1) else 0
         n += 1
-    # A boundary that waits holds a tile of its own.
-    for tensor in range(3):
-        for b in range(len(p.boundary_slot) - 1):
-            if pool.pending[i, tensor] >> b & 1:
-                for a in range(axes):
+        # A boundary that waits or slides on holds a tile of its own.
+        for tensor in range(3):
+            if (s.pending[tensor] | s.sliding[tensor]) >> b & 1:
+                for a in range(p.axes):
                     if p.relevant[tensor, a]:
-                        key[n] = _tile(p, pool.factors[i], p.boundary_slot[b], a)
+                        key[n] = s.tile[b, a]
                         n += 1
     return n
 
 
 @njit(cache=True, nogil=True)
-def merge(p, pool, count, slot, chosen):
+def merge(p, pool, slot, chosen):
     """Of states with the same future, those that no other beats in energy, every level's cycles and fills: writes their numbers to `chosen`, returns
     how many."""
-    length = 256
-    keys = np.zeros((count, length), np.int64)
+    count = len(pool)
+    length = p.axes * (1 + 2 * p.slots + 3 * p.boundaries) + 9 + p.boundaries
+    keys = np.zeros((count, length), np.int32)
     hashes = np.zeros(count, np.uint64)
     lengths = np.zeros(count, np.int64)
     for i in range(count):
-        lengths[i] = _key(p, pool, i, slot, keys[i])
+        lengths[i] = _key(p, pool[i], slot, keys[i])
         h = np.uint64(1469598103934665603)
         for k in range(lengths[i]):
             h = (h ^ np.uint64(keys[i, k])) * np.uint64(1099511628211)
             h ^= h >> np.uint64(29)
         hashes[i] = h
-    by_hash = np.argsort(hashes, kind="mergesort")
+    by_hash = np.argsort(hashes)
     made = 0
     start = 0
     while start < count:
@@ -749,13 +746,13 @@ def merge(p, pool, count, slot, chosen):
         if stop - start > 1:
             energies = np.empty(stop - start)
             for j in range(stop - start):
-                energies[j] = pool.energy[group[j]]
+                energies[j] = pool[group[j]].energy
             group = group[np.argsort(energies, kind="mergesort")]
         first = made
         for j in range(stop - start):
             beaten = False
             for k in range(first, made):
-                if _beats(p, pool, chosen[k], group[j]) and _same(keys, lengths, chosen[k], group[j]):
+                if _beats(p, pool[chosen[k]], pool[group[j]]) and _same(keys, lengths, chosen[k], group[j]):
                     beaten = True
                     break
             if not beaten:
@@ -776,23 +773,10 @@ def _same(keys, lengths, i, j):
 
 
 @njit(cache=True)
-def _beats(p, pool, i, j):
-    if pool.energy[i] > pool.energy[j] or pool.fills[i] > pool.fills[j]:
+def _beats(p, s, other):
+    if s.energy > other.energy or s.fills > other.fills:
         return False
-    for level in range(pool.cycles.shape[1]):
-        if pool.cycles[i, level, 0] > pool.cycles[j, level, 0] or pool.cycles[i, level, 1] > pool.cycles[j, level, 1]:
+    for level in range(p.levels):
+        if s.cycles[level, 0] > other.cycles[level, 0] or s.cycles[level, 1] > other.cycles[level, 1]:
             return False
     return True
-
-
-@njit(cache=True, nogil=True)
-def gather(source, chosen, count, target, at):
-    """Copies states to another pool, from place `at`."""
-    for j in range(count):
-        _copy(source, chosen[j], target, at + j)
-
-
-@njit(cache=True, nogil=True)
-def bound_all(p, pool, count, slot, placed):
-    for i in range(count):
-        _bound(p, pool, i, slot, placed)

@@ -121,105 +121,88 @@ class _Run:
 
     def search(self, space: Space, width: int) -> None:
         """All mappings of one choice of kept tensors."""
-        pool, count = self._begin(space, width)
+        pool = self._begin(space, width)
         for slot in range(len(space.slots)):
-            if count == 0:
+            if not len(pool):
                 return
             if space.slots[slot].array is not None:
-                count = kernel.spread(space.problem, pool, count, slot)
+                pool = pool[: kernel.spread(space.problem, pool, slot)]
             else:
-                pool, count = self._grow(space, pool, count, slot, width)
-            for boundary in np.flatnonzero(space.problem.boundary_slot[:-1] == slot):
-                count = kernel.keep_fitting(space.problem, pool, count, slot, boundary)
-                kernel.place(space.problem, pool, count, boundary, slot)
-            pool, count = self._narrow(space, pool, count, slot, width)
-        kernel.finish(space.problem, pool, count)
-        self._collect(space, pool, count)
+                pool = self._grow(space, pool, slot, width)
+            for boundary in range(space.problem["boundaries"]):
+                if space.problem["boundary_slot"][boundary] == slot:
+                    pool = pool[: kernel.place(space.problem, pool, boundary, slot)]
+        kernel.finish(space.problem, pool)
+        self._collect(space, pool)
 
     @property
     def limits(self) -> tuple[int, float, Array]:
         return self.objective, self.most, NO_FRONT
 
-    def _begin(self, space: Space, width: int) -> tuple[kernel.Pool, int]:
+    def _begin(self, space: Space, width: int) -> Array:
         factors = unrollings(space)
-        pool = new_pool(space, len(factors))
-        pool.factors[:] = factors
-        pool.current[:] = 1
-        count = kernel.begin(space.problem, pool, len(factors), space.innermost, self.limits)
+        pool = np.zeros(len(factors), kernel.STATE)
+        pool["factors"] = 1
+        pool["factors"][:, : factors.shape[1], : factors.shape[2]] = factors
+        count = kernel.begin(space.problem, pool, self.limits)
         self.covered += Covered(counted=len(factors), bounded=len(factors) - count)
-        return self._narrow(space, pool, count, -1, width)
+        return self._narrow(space, pool[:count], -1, width, merged=False)
 
-    def _grow(self, space: Space, pool: kernel.Pool, count: int, slot: int, width: int) -> tuple[kernel.Pool, int]:
+    def _grow(self, space: Space, pool: Array, slot: int, width: int) -> Array:
         """Every order and every factor of the loops in time at a slot."""
-        boundaries = space.problem.boundary_slot
-        first = int(np.searchsorted(boundaries, slot))
-        grown: list[tuple[kernel.Pool, int]] = []
+        slots = space.problem["boundary_slot"][: space.problem["boundaries"]]
+        first = int(np.searchsorted(slots, slot))
+        grown: list[Array] = []
         for number, order in enumerate(space.orders[slot]):
-            part, size = pool, count
+            part = pool
             for axis in order:
                 if space.modes[slot, axis] == kernel.NONE:
                     continue
-                part, size = self._expand(space, part, size, slot, axis, number, first)
-                if size > 4 * width:
-                    part, size = self._narrow(space, part, size, slot, width, merged=False)
-            grown.append((part, size))
-        if len(grown) == 1:
-            return self._narrow(space, *grown[0], slot, width)
-        total = sum(size for _, size in grown)
-        whole = new_pool(space, max(1, total))
-        at = 0
-        for part, size in grown:
-            kernel.gather(part, np.arange(size), size, whole, at)
-            at += size
-        return self._narrow(space, whole, total, slot, width)
+                part = self._expand(space, part, slot, axis, number, first)
+                if len(part) > 4 * width:
+                    part = self._narrow(space, part, slot, width, merged=False)
+            grown.append(part)
+        return self._narrow(space, grown[0] if len(grown) == 1 else np.concatenate(grown), slot, width)
 
-    def _expand(
-        self, space: Space, pool: kernel.Pool, count: int, slot: int, axis: int, number: int, first: int
-    ) -> tuple[kernel.Pool, int]:
-        room = max(64, 4 * count)
+    def _expand(self, space: Space, pool: Array, slot: int, axis: int, number: int, first: int) -> Array:
+        room = max(64, 4 * len(pool))
         while True:
-            target = new_pool(space, room)
+            target = np.empty(room, kernel.STATE)
             made, large, bounded, short = kernel.expand(
-                space.problem, pool, count, target, slot, axis, number, space.modes[slot, axis], first, self.limits
+                space.problem, pool, target, slot, axis, number, space.modes[slot, axis], first, self.limits
             )
             if not short:
                 self.covered += Covered(counted=made + bounded, large=large, bounded=bounded)
-                return target, made
+                return target[:made]
             room *= 4
 
-    def _narrow(
-        self, space: Space, pool: kernel.Pool, count: int, slot: int, width: int, *, merged: bool = True
-    ) -> tuple[kernel.Pool, int]:
+    def _narrow(self, space: Space, pool: Array, slot: int, width: int, *, merged: bool = True) -> Array:
         """Merges states with the same future; of more than `width`, sets the least promising aside."""
-        if count == 0:
-            return pool, 0
-        chosen = np.arange(count)
-        if merged and count > 1:
-            made = kernel.merge(space.problem, pool, count, slot, chosen)
-            self.covered += Covered(merged=count - made)
-            chosen = chosen[:made]
-        limit = 0 if self.late else width
-        values = self._values(pool.bound[chosen])
-        if len(chosen) > max(1, limit):
+        if merged and len(pool) > 1:
+            chosen = np.empty(len(pool), np.int64)
+            made = kernel.merge(space.problem, pool, slot, chosen)
+            self.covered += Covered(merged=len(pool) - made)
+            pool = pool[chosen[:made]]
+        limit = 1 if self.late else width
+        if len(pool) > limit:
+            values = self._values(pool)
             ordered = np.argsort(values, kind="stable")
-            self.set_aside = min(self.set_aside, float(values[ordered[max(1, limit)]]))
-            chosen = chosen[ordered[: max(1, limit)]]
-        result = new_pool(space, len(chosen))
-        kernel.gather(pool, chosen, len(chosen), result, 0)
-        return result, len(chosen)
+            self.set_aside = min(self.set_aside, float(values[ordered[limit]]))
+            pool = pool[ordered[:limit]]
+        return pool
 
-    def _values(self, bound: Array) -> Array:
+    def _values(self, pool: Array) -> Array:
         if self.objective == 2:
-            return bound[:, 0] * bound[:, 1]
-        return bound[:, self.objective]
+            return pool["least_energy"] * pool["least_cycles"]
+        return pool["least_energy" if self.objective == 0 else "least_cycles"]
 
-    def _collect(self, space: Space, pool: kernel.Pool, count: int) -> None:
+    def _collect(self, space: Space, pool: Array) -> None:
         """Costs the best ones exactly."""
-        values = self._values(pool.bound[:count])
-        for place in np.lexsort((pool.bound[:count, 0], values)):
+        values = self._values(pool)
+        for place in np.lexsort((pool["least_energy"], values)):
             if values[place] >= self.most * (1 + SLACK):
                 break
-            mapping = space.mapping(pool.factors[place], pool.order[place])
+            mapping = space.mapping(pool["factors"][place], pool["order"][place])
             made = estimate(mapping, space.nest, space.chip, space.conventions)
             exact = worth(self.name, made.energy_pj, made.cycles)
             if exact > values[place] * (1 + 1e-6):
@@ -233,22 +216,6 @@ class _Run:
         if self.found is None or exact < self.most * (1 - SLACK):
             return True
         return exact <= self.most and made.energy_pj < self.found[1].energy_pj
-
-
-def new_pool(space: Space, states: int) -> kernel.Pool:
-    slots, axes, levels = len(space.slots), len(space.axes), len(space.chip.levels)
-    return kernel.Pool(
-        factors=np.ones((states, slots, axes), np.int32),
-        order=np.zeros((states, slots), np.int8),
-        current=np.ones((states, axes), np.int64),
-        pending=np.zeros((states, 3), np.int64),
-        sliding=np.zeros((states, 3), np.int64),
-        slide_axis=np.zeros((states, 3), np.int64),
-        energy=np.zeros(states),
-        cycles=np.zeros((states, levels, 2)),
-        fills=np.zeros(states),
-        bound=np.zeros((states, 2)),
-    )
 
 
 def _no_mapping(nest: Nest, chip: Chip, every: Sequence[Space]) -> str:

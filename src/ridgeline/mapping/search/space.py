@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from ridgeline.algorithm.nest import Nest, Operand
+from ridgeline.algorithm.nest import Nest
 from ridgeline.errors import InputError, UnsupportedError
 from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops
 from ridgeline.mapping.loops import Conventions, Loop, LoopMapping
@@ -23,7 +23,6 @@ from ridgeline.mapping.search import kernel
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 SpaceName = Literal["timeloop", "full"]
 SPACES: tuple[SpaceName, ...] = ("timeloop", "full")
-MOST_LEVELS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +45,7 @@ class Space:
     axes: tuple[str, ...]
     slots: tuple[Slot, ...]
     kept: tuple[tuple[str, ...], ...]  # by level, outermost first
-    problem: kernel.Problem
-    innermost: Array  # (tensors,): the boundary that feeds the multipliers
+    problem: Any  # kernel.PROBLEM
     modes: Array  # (slots, axes)
     orders: tuple[tuple[tuple[int, ...], ...], ...]
 
@@ -95,8 +93,10 @@ def keeps(chip: Chip) -> Iterator[tuple[tuple[str, ...], ...]]:
 def _check(nest: Nest, chip: Chip, conventions: Conventions) -> None:
     if conventions.latch or conventions.share_halo:
         raise UnsupportedError("the search counts without `latch` and `share_halo`; use them to cost a given mapping")
-    if len(chip.levels) > MOST_LEVELS:
-        raise UnsupportedError(f"chip '{chip.name}' has {len(chip.levels)} levels; the search takes at most {MOST_LEVELS}")
+    if len(chip.levels) > kernel.LEVELS or len(chip.array) > kernel.SLOTS - kernel.LEVELS:
+        raise UnsupportedError(f"chip '{chip.name}': {len(chip.levels)} levels and {len(chip.array)} axes; the search takes {kernel.LEVELS} and 4")
+    if len([size for size in nest.axes.values() if size > 1]) > kernel.AXES:
+        raise UnsupportedError(f"nest '{nest.notation}': more than {kernel.AXES} axes of more than one step")
     served = set(chip.array)
     for level in chip.levels:
         extra = set(level.serves) - served
@@ -151,79 +151,79 @@ def _space(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName, ke
         innermost[tensor] = chain[0]
         for inner, outer in zip(chain, chain[1:], strict=False):
             parent[inner, tensor], child[outer, tensor] = outer, inner
-    base = _arrays(nest, chip, conventions, axes)
-    problem = kernel.Problem(
-        **base,
-        timed=np.array([slot.array is None for slot in slots], np.bool_),
-        boundary_slot=boundary_slot,
-        boundary_level=np.array(levels, np.int64),
-        kept=flags,
-        parent=parent,
-        child=child,
-        later=np.zeros(flags.shape),
-        later_cycles=np.zeros((len(levels), len(chip.levels), 2)),
-    )
-    _fill_later(problem, nest)
+    problem = _problem(nest, chip, conventions, axes)
+    problem["slots"], problem["boundaries"] = len(slots), len(levels) - 1
+    problem["last_spread"] = max((number for number, slot in enumerate(slots) if slot.array is not None), default=-1)
+    problem["timed"][: len(slots)] = [slot.array is None for slot in slots]
+    for field, row in (("boundary_slot", boundary_slot), ("boundary_level", levels), ("kept", flags), ("parent", parent), ("child", child)):
+        problem[field][: len(levels)] = row
+    problem["innermost"] = innermost
+    _fill_later(problem)
     modes = np.array([[_mode(slot, axis, nest, chip, name, outermost=number == len(slots) - 1) for axis in axes] for number, slot in enumerate(slots)])
     return Space(
-        nest=nest, chip=chip, conventions=conventions, name=name, axes=axes, slots=slots, kept=kept, problem=problem, innermost=innermost,
+        nest=nest, chip=chip, conventions=conventions, name=name, axes=axes, slots=slots, kept=kept, problem=problem,
         modes=modes, orders=tuple(_orders(slot, nest, chip, axes, conventions) for slot in slots),
     )  # fmt: skip
 
 
-def _arrays(nest: Nest, chip: Chip, conventions: Conventions, axes: Sequence[str]) -> dict[str, Any]:
-    most = max(len(operand.indices) for operand in nest.operands) + 1
-    index_axes, index_steps = np.full((3, most, 2), -1, np.int64), np.ones((3, most, 2), np.int64)
-    counts = np.zeros(3, np.int64)
+def _problem(nest: Nest, chip: Chip, conventions: Conventions, axes: Sequence[str]) -> Any:
+    """The record, but for slots and boundaries."""
+    problem = np.zeros(1, kernel.PROBLEM)[0]
+    count, levels, widths = len(axes), chip.levels, chip.widths
+    problem["axes"], problem["levels"] = count, len(levels)
+    problem["sizes"][:count] = [nest.axes[axis] for axis in axes]
+    problem["index_axes"] = -1
+    problem["index_steps"] = 1
     for tensor, operand in enumerate(nest.operands):
+        problem["relevant"][tensor, :count] = [axis in operand.axes for axis in axes]
+        place = 0
         for index in operand.indices:
             used = [(axes.index(axis), step) for axis, step in index.items() if axis in axes]
-            if not used:
-                continue
-            place = counts[tensor]
             for position, (axis, step) in enumerate(used):
-                index_axes[tensor, place, position], index_steps[tensor, place, position] = axis, step
-            counts[tensor] += 1
-    widths = chip.widths
-    return {
-        "sizes": np.array([nest.axes[axis] for axis in axes], np.int64),
-        "relevant": np.array([[axis in operand.axes for axis in axes] for operand in nest.operands], np.bool_),
-        "index_count": counts,
-        "index_axes": index_axes,
-        "index_steps": index_steps,
-        "capacity_bits": np.array([np.inf if level.usable_bytes is None else 8.0 * level.usable_bytes for level in chip.levels]),
-        "widths": np.array([widths.input, widths.weight, widths.output, widths.partial], np.float64),
-        "read_pj": np.array([level.read_pj_per_bit for level in chip.levels]),
-        "write_pj": np.array([level.write_pj_per_bit for level in chip.levels]),
-        "read_cycles": np.array([1 / level.read_bits_per_cycle if level.read_bits_per_cycle else 0.0 for level in chip.levels]),
-        "write_cycles": np.array([1 / level.write_bits_per_cycle if level.write_bits_per_cycle else 0.0 for level in chip.levels]),
-        "one_port": np.array([level.one_port for level in chip.levels], np.bool_),
-        "rules": np.array([conventions.slide, conventions.boxes, conventions.refill_all, conventions.drain_reads], np.bool_),
-        "fill_cycles": float(chip.systolic.fill_cycles) if chip.systolic else 0.0,
-        "mac_pj": nest.iterations * chip.mac.pj,
+                problem["index_axes"][tensor, place, position], problem["index_steps"][tensor, place, position] = axis, step
+                problem["window"][tensor, axis] = len(used) > 1
+            place += bool(used)
+        problem["index_count"][tensor] = place
+    values: dict[str, Sequence[float]] = {
+        "capacity_bits": [np.inf if level.usable_bytes is None else 8.0 * level.usable_bytes for level in levels],
+        "read_pj": [level.read_pj_per_bit for level in levels],
+        "write_pj": [level.write_pj_per_bit for level in levels],
+        "read_cycles": [1 / level.read_bits_per_cycle if level.read_bits_per_cycle else 0.0 for level in levels],
+        "write_cycles": [1 / level.write_bits_per_cycle if level.write_bits_per_cycle else 0.0 for level in levels],
+        "one_port": [level.one_port for level in levels],
     }
+    for field, row in values.items():
+        problem[field][: len(levels)] = row
+    problem["widths"] = [widths.input, widths.weight, widths.output, widths.partial]
+    for rule in ("slide", "boxes", "refill_all", "drain_reads"):
+        problem[rule] = getattr(conventions, rule)
+    problem["fill_cycles"] = chip.systolic.fill_cycles if chip.systolic else 0
+    problem["mac_pj"] = nest.iterations * chip.mac.pj
+    return problem
 
 
-def _fill_later(problem: kernel.Problem, nest: Nest) -> None:
+def _fill_later(problem: Any) -> None:
     """The least that a boundary adds: every element of the tensor passes it once."""
-    for boundary, tensor in np.argwhere(problem.kept[:-1]):
-        child, parent = problem.boundary_level[boundary], problem.boundary_level[problem.parent[boundary, tensor]]
-        elements = float(_whole_elements(problem, nest.operands[tensor], tensor))
-        if tensor == kernel.OUTPUT:
-            bits = elements * problem.widths[2]
-            given = bits if problem.rules[3] else 0.0
-            problem.later[boundary, tensor] = bits * problem.write_pj[parent] + given * problem.read_pj[child]
-        else:
-            bits = elements * problem.widths[tensor]
-            problem.later[boundary, tensor] = bits * (problem.write_pj[child] + problem.read_pj[parent])
+    for boundary in range(problem["boundaries"]):
+        child = problem["boundary_level"][boundary]
+        for tensor in np.flatnonzero(problem["kept"][boundary]):
+            parent = problem["boundary_level"][problem["parent"][boundary, tensor]]
+            elements = _whole_elements(problem, tensor)
+            if tensor == kernel.OUTPUT:
+                bits = elements * problem["widths"][2]
+                given = bits if problem["drain_reads"] else 0.0
+                problem["later"][boundary, tensor] = bits * problem["write_pj"][parent] + given * problem["read_pj"][child]
+            else:
+                bits = elements * problem["widths"][tensor]
+                problem["later"][boundary, tensor] = bits * (problem["write_pj"][child] + problem["read_pj"][parent])
 
 
-def _whole_elements(problem: kernel.Problem, operand: Operand, tensor: int) -> int:
-    total = 1
-    for place in range(problem.index_count[tensor]):
-        a, b = problem.index_axes[tensor, place]
-        s, d = problem.index_steps[tensor, place]
-        total *= kernel.positions(problem.rules[1], s, d if b >= 0 else 1, problem.sizes[a], problem.sizes[b] if b >= 0 else 1)
+def _whole_elements(problem: Any, tensor: int) -> float:
+    total = 1.0
+    for place in range(problem["index_count"][tensor]):
+        a, b = problem["index_axes"][tensor, place]
+        s, d = problem["index_steps"][tensor, place]
+        total *= kernel.positions(bool(problem["boxes"]), s, d if b >= 0 else 1, problem["sizes"][a], problem["sizes"][b] if b >= 0 else 1)
     return total
 
 

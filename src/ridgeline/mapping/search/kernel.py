@@ -74,7 +74,7 @@ STATE = np.dtype(
         ("slide_axis", np.int64, (3,)),
         ("factors", np.int32, (SLOTS, AXES)),
         ("tile", np.int32, (BOUNDARIES, AXES)),  # steps inside a boundary that is placed
-        ("spread", np.int32, (BOUNDARIES + 1, AXES)),  # instances outside a boundary; the last row outside the multiplier
+        ("spread", np.int32, (BOUNDARIES + 1, AXES)),  # instances outside a boundary that have steps; the last row outside the multiplier
         ("order", np.int8, (SLOTS,)),  # which order of axes a slot in time has
     ],
     align=True,
@@ -340,30 +340,19 @@ def _append(p, s, slot, axis, factor):
         if not p.relevant[tensor, axis]:
             continue
         waiting = s.pending[tensor]
-        moving = s.sliding[tensor]
+        moving = s.sliding[tensor] if s.slide_axis[tensor] == axis else 0
         windowed = p.slide and tensor != OUTPUT and p.window[tensor, axis]
-        if waiting:
-            s.pending[tensor] = 0
-            s.sliding[tensor] = 0
-            for b in range(p.boundaries):
-                if waiting >> b & 1:
-                    s.energy += _term(p, s, slot, tensor, b, s.amount[b, tensor], False, True)
-                    if tensor == WEIGHT and p.child[b, tensor] < 0 and p.fill_cycles > 0:
-                        s.fills += p.fill_cycles * _visits(p, s, slot, b)
-                    if windowed and not _is_spread(p, s.factors, p.boundary_slot[b], slot, axis):
-                        s.energy -= _slide_saving(p, s, slot, tensor, b, axis, factor, True)
-                        s.sliding[tensor] |= 1 << b
-                        s.slide_axis[tensor] = axis
-        if moving:
-            goes_on = 0
-            if s.slide_axis[tensor] == axis:
-                for b in range(p.boundaries):
-                    if moving >> b & 1 and not _is_spread(p, s.factors, p.boundary_slot[b], slot, axis):
-                        s.energy -= _slide_saving(p, s, slot, tensor, b, axis, factor, True)
-                        goes_on |= 1 << b
-                s.sliding[tensor] |= goes_on
-            if not waiting:
-                s.sliding[tensor] = goes_on
+        s.pending[tensor], s.sliding[tensor] = 0, 0
+        for b in range(p.boundaries):
+            if waiting >> b & 1:
+                s.energy += _term(p, s, slot, tensor, b, s.amount[b, tensor], False, True)
+                if tensor == WEIGHT and p.child[b, tensor] < 0 and p.fill_cycles > 0:
+                    s.fills += p.fill_cycles * _visits(p, s, slot, b)
+            slides = moving >> b & 1 or (windowed and waiting >> b & 1)
+            if slides and not _is_spread(p, s.factors, p.boundary_slot[b], slot, axis):
+                s.energy -= _slide_saving(p, s, slot, tensor, b, axis, factor, True)
+                s.sliding[tensor] |= 1 << b
+                s.slide_axis[tensor] = axis
     s.factors[slot, axis] = factor
     s.current[axis] *= factor
 
@@ -584,15 +573,14 @@ def begin(p, pool, limits):
 
 @njit(cache=True)
 def _begin(p, s):
+    s.used[:] = 1
     for a in range(p.axes):
         s.current[a] = 1
         for b in range(p.boundaries + 1):
-            s.spread[b, a] = _spread_from(p, s.factors, p.boundary_slot[b], a)
-        s.spread[p.boundaries + 1, a] = _spread_from(p, s.factors, -1, a)
-    for b in range(p.boundaries + 1):
-        s.used[b] = 1
-        for a in range(p.axes):
-            s.used[b] *= s.spread[b, a]
+            spread = _spread_from(p, s.factors, p.boundary_slot[b], a)
+            s.used[b] *= spread
+            s.spread[b, a] = min(spread, p.sizes[a])
+        s.spread[p.boundaries + 1, a] = min(_spread_from(p, s.factors, -1, a), p.sizes[a])
     s.energy = p.mac_pj
     for tensor in range(3):
         b = p.innermost[tensor]
@@ -602,7 +590,8 @@ def _begin(p, s):
             if p.relevant[tensor, a]:
                 elements *= p.sizes[a]
             else:
-                times *= _ceil(p.sizes[a], s.spread[p.boundaries + 1, a] // s.spread[b, a])
+                served = _spread_from(p, s.factors, -1, a) // _spread_from(p, s.factors, p.boundary_slot[b], a)
+                times *= _ceil(p.sizes[a], served)
                 fresh *= s.spread[b, a]
         if tensor != OUTPUT:
             bits = elements * times * p.widths[tensor]
@@ -628,10 +617,26 @@ def spread(p, pool, slot):
         if good:
             for a in range(p.axes):
                 s.current[a] *= s.factors[slot, a]
+                _settle(p, s, slot, a)
             if made < i:
                 pool[made] = s
             made += 1
     return made
+
+
+@njit(cache=True)
+def _settle(p, s, slot, axis):
+    """Several neighbouring slots may spread an axis over more instances than there are steps for: counts those that have some."""
+    if s.factors[slot, axis] == 1:
+        return
+    steps, k = s.current[axis], slot
+    while k >= 0 and not p.timed[k]:
+        steps //= s.factors[k, axis]
+        k -= 1
+    most = _ceil(p.sizes[axis], steps)
+    for b in range(p.boundaries + 1):
+        if p.boundary_slot[b] <= k:
+            s.spread[b, axis] = min(s.spread[b, axis], most)
 
 
 @njit(cache=True)

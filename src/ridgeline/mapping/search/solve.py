@@ -9,6 +9,7 @@ the search is repeated with a greater width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal, TypeAlias
@@ -29,6 +30,9 @@ Objective = Literal["energy", "latency", "edp"]
 OBJECTIVES: tuple[Objective, ...] = ("energy", "latency", "edp")
 WIDTHS = (200, 3_000, 40_000, 400_000)
 NO_FRONT = np.empty((0, 2))
+PARALLEL = 20_000  # states of a slot from which it is worth the threads
+THREADS = 2
+CHUNK = 4_000  # states that are grown at once: a budget is looked at in between
 SLACK = 1e-9  # of float sums, relative
 
 
@@ -152,19 +156,31 @@ class _Run:
         """Every order and every factor of the loops in time at a slot."""
         slots = space.problem["boundary_slot"][: space.problem["boundaries"]]
         first = int(np.searchsorted(slots, slot))
-        grown: list[Array] = []
-        for number, order in enumerate(space.orders[slot]):
-            part = pool
-            for axis in order:
-                if space.modes[slot, axis] == kernel.NONE:
-                    continue
-                part = self._expand(space, part, slot, axis, number, first)
-                if len(part) > 4 * width:
-                    part = self._narrow(space, part, slot, width, merged=False)
-            grown.append(part)
+        tasks = list(enumerate(space.orders[slot]))
+        if len(pool) * len(tasks) < PARALLEL:
+            grown = [self._ordered(space, pool, slot, number, order, first, width) for number, order in tasks]
+        else:
+            with ThreadPoolExecutor(THREADS) as threads:
+                grown = list(threads.map(lambda task: self._ordered(space, pool, slot, *task, first, width), tasks))
         return self._narrow(space, grown[0] if len(grown) == 1 else np.concatenate(grown), slot, width)
 
+    def _ordered(self, space: Space, pool: Array, slot: int, number: int, order: Sequence[int], first: int, width: int) -> Array:
+        """Every factor of the loops of a slot, in one order."""
+        for axis in order:
+            if space.modes[slot, axis] == kernel.NONE:
+                continue
+            pool = self._expand(space, pool, slot, axis, number, first)
+            if len(pool) > 4 * width or self.late:
+                pool = self._narrow(space, pool, slot, width, merged=False)
+        return pool
+
     def _expand(self, space: Space, pool: Array, slot: int, axis: int, number: int, first: int) -> Array:
+        parts = [self._expand_part(space, pool[at : at + CHUNK], slot, axis, number, first) for at in range(0, max(1, len(pool)), CHUNK)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _expand_part(self, space: Space, pool: Array, slot: int, axis: int, number: int, first: int) -> Array:
+        if self.late:
+            pool = self._narrow(space, pool, slot, 1, merged=False)
         room = max(64, 4 * len(pool))
         while True:
             target = np.empty(room, kernel.STATE)
@@ -173,7 +189,7 @@ class _Run:
             )
             if not short:
                 self.covered += Covered(counted=made + bounded, large=large, bounded=bounded)
-                return target[:made]
+                return target[:made].copy() if made < room // 2 else target[:made]
             room *= 4
 
     def _narrow(self, space: Space, pool: Array, slot: int, width: int, *, merged: bool = True) -> Array:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from ridgeline.algorithm.nest import Nest
+from ridgeline.algorithm.nest import Nest, Operand
 from ridgeline.errors import InputError, UnsupportedError
 from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops
 from ridgeline.mapping.loops import Conventions, Loop, LoopMapping
@@ -240,8 +240,8 @@ def _mode(slot: Slot, axis: str, nest: Nest, chip: Chip, name: SpaceName, *, out
 
 
 def _orders(slot: Slot, nest: Nest, chip: Chip, axes: Sequence[str], conventions: Conventions) -> tuple[tuple[int, ...], ...]:
-    """From inside. What matters of an order: which loops come before the first that a tensor depends on, and for a window, which that one is. So
-    one tensor's free axes come first, in every order of their first two, and then one of the others."""
+    """From inside. What matters of an order: which loops come before the first that a tensor depends on, and for a window, which that one is and
+    whether it goes on. The innermost loop ends the reuse of all tensors that depend on it; those of the others' free axes then best come next."""
     if slot.array is not None:
         return ((),)
     assert slot.level is not None
@@ -260,13 +260,22 @@ def _orders(slot: Slot, nest: Nest, chip: Chip, axes: Sequence[str], conventions
     for operand in nest.operands:
         free = [axis for axis in allowed if axes[axis] not in operand.axes]
         others = [axis for axis in allowed if axes[axis] in operand.axes]
-        for first in permutations(free, min(2, len(free))) if conventions.slide else [tuple(free)]:
-            rest = [axis for axis in free if axis not in first]
-            for next_ in others if conventions.slide else others[:1]:
-                last = [axis for axis in others if axis != next_]
-                order = (*first, *rest, next_, *last)
-                found[(*order, *(axis for axis in everything if axis not in order))] = None
+        windows = [axis for axis in others if conventions.slide and operand is not nest.output and _is_window(operand, axes[axis])]
+        for first in free or others[:1]:
+            found[_order(everything, [first], free)] = None
+        for window in windows:
+            found[_order(everything, free, [window])] = None
+            found[_order(everything, [window], free)] = None
     return tuple(found)
+
+
+def _is_window(operand: Operand, axis: str) -> bool:
+    return any(len(index) > 1 and axis in index for index in operand.indices)
+
+
+def _order(axes: Sequence[int], *first: Sequence[int]) -> tuple[int, ...]:
+    """All axes, those of `first` first."""
+    return tuple(dict.fromkeys([*(axis for group in first for axis in group), *axes]))
 
 
 def unrollings(space: Space) -> Array:
@@ -283,10 +292,21 @@ def unrollings(space: Space) -> Array:
                 copy = row.copy()
                 copy[number] = chosen
                 grown.append(copy)
-        rows = grown
+        rows = _unlike(grown, number, space)
     if not rows:
         raise InputError(f"chip '{chip.name}': the unrolling that its constraints ask for does not suit the nest {dict(nest.axes)}")
     return np.stack(rows)
+
+
+def _unlike(rows: Sequence[Array], number: int, space: Space) -> list[Array]:
+    """Neighbouring slots of the array are one to the data: of choices with the same product along every axis, one."""
+    start = number
+    while start > 0 and space.slots[start - 1].array is not None:
+        start -= 1
+    kept: dict[bytes, Array] = {}
+    for row in rows:
+        kept.setdefault(row[:start].tobytes() + row[start : number + 1].prod(axis=0).tobytes(), row)
+    return list(kept.values())
 
 
 def _spread_factors(space: Space, array: str, left: Sequence[int]) -> Iterator[tuple[int, ...]]:

@@ -24,6 +24,12 @@ def initializer(name: str, array: Array) -> TensorProto:
     return numpy_helper.from_array(np.asarray(array, order="C"), name)
 
 
+def absent(name: str, dtype: np.dtype[Any], shape: Sequence[int]) -> TensorProto:
+    """Weights of which only the shape is told."""
+    element = helper.np_dtype_to_tensor_dtype(dtype)
+    return TensorProto(name=name, dims=list(shape), data_type=element, data_location=TensorProto.EXTERNAL)
+
+
 def value(name: str, dtype: type[np.generic], shape: Sequence[int]) -> ValueInfoProto:
     """An input or output; `shape` is of one image, and the leading symbolic axis `batch` is put before it."""
     element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import TYPE_CHECKING, cast
 
-from ridgeline.algorithm.zoo.table import ENTRIES, Entry
+from ridgeline.algorithm.zoo.table import ENTRIES, OUTLINE, Entry
 from ridgeline.errors import InputError, nearest, unknown_name
 from ridgeline.registry import resolve
 
@@ -36,6 +36,11 @@ def model(name: str, *, seed: int = 0, **overrides: int) -> ModelProto:
     for parameter, number in overrides.items():
         _check(name, parameter, number, known)
     return builder(seed=seed, **overrides)
+
+
+def outline(name: str) -> ModelProto:
+    """The model without its large weights, for what needs shapes only: at once, whatever its size."""
+    return model(name, seed=OUTLINE)
 
 
 def reduced(name: str, *, seed: int = 0, **overrides: int) -> ModelProto:

@@ -7,16 +7,20 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ridgeline.algorithm.onnx import writer
+from ridgeline.algorithm.zoo.table import OUTLINE
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+SMALL = 256  # elements
 
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """Grows by one node at a time; a node's output tensor carries the node's name."""
+    """Grows by one node at a time; a node's output tensor carries the node's name. Of an `outline` the large weights are absent: only shapes count."""
 
     name: str
     rng: np.random.Generator
+    outline: bool = False
     nodes: list[writer.NodeProto] = field(default_factory=list[writer.NodeProto])
     initializers: list[writer.TensorProto] = field(default_factory=list[writer.TensorProto])
     inputs: list[writer.ValueInfoProto] = field(default_factory=list[writer.ValueInfoProto])
@@ -27,7 +31,8 @@ class Draft:
 
     def constant(self, name: str, array: Array) -> str:
         """An initializer: weights, or a shape that a node asks for."""
-        self.initializers.append(writer.initializer(name, array))
+        absent = self.outline and array.size > SMALL
+        self.initializers.append(writer.absent(name, array.dtype, array.shape) if absent else writer.initializer(name, array))
         return name
 
     def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: writer.Attribute) -> str:
@@ -35,6 +40,8 @@ class Draft:
         return name
 
     def normal(self, shape: Sequence[int], std: float, mean: float = 0.0) -> Array:
+        if self.outline:
+            return np.broadcast_to(np.float32(mean), tuple(shape))
         values = self.rng.standard_normal(tuple(shape), dtype=np.float32)
         values *= np.float32(std)
         values += np.float32(mean)
@@ -52,4 +59,5 @@ class Draft:
 
 
 def draft(name: str, seed: int) -> Draft:
-    return Draft(name=name, rng=np.random.default_rng(seed))
+    """With the seed OUTLINE, one without its large weights."""
+    return Draft(name=name, rng=np.random.default_rng(max(0, seed)), outline=seed == OUTLINE)

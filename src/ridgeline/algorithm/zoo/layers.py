@@ -150,7 +150,9 @@ def _affine(draft: Draft, channels: int, *, gain: float, lift: float) -> tuple[A
 
 def _folded(draft: Draft, x: Value, weight: Array) -> tuple[Array, Array]:
     """The weight, scaled in place, and the bias."""
-    mean, variance = _moments(x, weight)
+    if draft.outline:
+        return weight, np.zeros(len(weight), np.float32)
+    mean, variance = _moments(draft, x, weight)
     gamma, beta = _affine(draft, len(weight), gain=1.0, lift=FOLDED_LIFT)
     scale = gamma / np.sqrt(variance)
     bias = beta - mean * scale
@@ -161,7 +163,7 @@ def _folded(draft: Draft, x: Value, weight: Array) -> tuple[Array, Array]:
 def _conv(draft: Draft, x: Value, name: str, *, weight: Array, bias: Array | None, window: Window, groups: int) -> Value:
     channels = len(weight)
     shape = (channels, *window.output(name, x.shape[1], x.shape[2]))
-    mean, variance = _moments(x, weight)
+    mean, variance = _moments(draft, x, weight)
     inputs = [x.name, draft.constant(f"{name}.weight", weight)]
     if bias is not None:
         inputs.append(draft.constant(f"{name}.bias", bias))
@@ -171,15 +173,17 @@ def _conv(draft: Draft, x: Value, name: str, *, weight: Array, bias: Array | Non
 
 
 def _gemm(draft: Draft, x: Value, name: str, *, weight: Array, bias: Array) -> Value:
-    mean, variance = _moments(x, weight)
+    mean, variance = _moments(draft, x, weight)
     inputs = [x.name, draft.constant(f"{name}.weight", weight), draft.constant(f"{name}.bias", bias)]
     draft.node("Gemm", inputs, name, transB=1)
     return Value(name=name, shape=(len(weight),), mean=mean + bias, variance=variance)
 
 
-def _moments(x: Value, weight: Array) -> tuple[Array, Array]:
+def _moments(draft: Draft, x: Value, weight: Array) -> tuple[Array, Array]:
     """Per output channel the mean and variance of a weighted sum of independent inputs; groups follow from the shapes."""
     outputs, inputs = weight.shape[:2]
+    if draft.outline:
+        return np.zeros(outputs), np.ones(outputs)
     groups = len(x.mean) // inputs
     taps = weight.reshape(groups, outputs // groups, inputs, -1)
     mean = np.einsum("goik,gi->go", taps, x.mean.reshape(groups, inputs), dtype=float, casting="safe")

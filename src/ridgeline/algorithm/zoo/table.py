@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+OUTLINE = -1  # in place of a seed: without the large weights
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:

@@ -12,7 +12,7 @@ from ridgeline.algorithm.graph import Graph
 from ridgeline.algorithm.reference import run_integer
 from ridgeline.flows.check import Settings
 from ridgeline.hardware.engine.engine import Engine
-from ridgeline.mapping.schedule import DramTiming
+from ridgeline.mapping.schedule import DramTiming, Tier
 from ridgeline.testing.graphs import LAYER_KINDS, informative, random_codes, random_layer_graph, random_network
 from ridgeline.testing.hardware import run
 from ridgeline.testing.mappings import random_tilings
@@ -22,7 +22,9 @@ from ridgeline.tools.simulator import Stalls
 def assert_equal(graph: Graph, engine: Engine, rng: np.random.Generator, folder: Path) -> None:
     """On two images, with a memory, tilings and stalls drawn."""
     rate = Fraction(int(rng.integers(1, 2 * engine.bus_bytes)), int(rng.integers(1, 4)))
-    dram = DramTiming(bytes_per_cycle=rate, read_latency_cycles=int(rng.integers(1, 60)), write_latency_cycles=int(rng.integers(1, 60)))
+    tiers = tuple(Tier(bytes=end, bytes_per_cycle=rate / factor) for end, factor in ((32, 4), (500, 2)) if rng.random() < 0.5)
+    read, write = (int(rng.integers(1, 60)) for _ in range(2))
+    dram = DramTiming(bytes_per_cycle=rate, read_latency_cycles=read, write_latency_cycles=write, tiers=tiers)
     stalls = Stalls(share=float(rng.choice([0, 0.1, 0.5])), seed=int(rng.integers(1, 1000)))
     codes = random_codes(rng, graph, images=2)
     settings = Settings(stalls=stalls)

@@ -15,7 +15,7 @@ from ridgeline.errors import InputError
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping.lower import lower
 from ridgeline.mapping.program import Compute, End, Load, Mode, Opcode, Program, Span, Store, Target
-from ridgeline.mapping.schedule import DramTiming, layer_bytes, predict
+from ridgeline.mapping.schedule import DramTiming, Tier, layer_bytes, predict
 from ridgeline.testing.graphs import random_network
 from ridgeline.testing.mappings import random_tilings
 from ridgeline.tools.simulator import Event, Job, Simulator, build, simulate
@@ -25,6 +25,12 @@ ENGINE = Engine(
 )
 SLOW = DramTiming(bytes_per_cycle=Fraction(8, 3), read_latency_cycles=37, write_latency_cycles=37)
 FAST = DramTiming(bytes_per_cycle=Fraction(16), read_latency_cycles=5, write_latency_cycles=9)
+CURVED = DramTiming(
+    bytes_per_cycle=Fraction(16), read_latency_cycles=20, write_latency_cycles=20, tiers=(
+        Tier(bytes=64, bytes_per_cycle=Fraction(2)), Tier(bytes=256, bytes_per_cycle=Fraction(4)),
+        Tier(bytes=1023, bytes_per_cycle=Fraction(24)), Tier(bytes=2000, bytes_per_cycle=Fraction(12)),
+    ),
+)  # fmt: skip
 
 
 def small_program(**changes: int) -> Program:
@@ -93,10 +99,51 @@ def test_a_memory_without_bandwidth_is_refused() -> None:
         DramTiming(bytes_per_cycle=Fraction(0), read_latency_cycles=1, write_latency_cycles=1)
 
 
+@pytest.mark.parametrize(
+    ("ends", "rate", "message"),
+    [
+        ((64, 64), Fraction(1), "a tier from 64 to 64 at 1 bytes a cycle; its length and rate must be above 0"),
+        ((64,), Fraction(0), "a tier from 0 to 64 at 0 bytes a cycle"),
+        (range(1, 18), Fraction(1), "17 tiers; there may be 16"),
+        ((64,), Fraction(32), "64 bytes on end take 2 cycles, less than at 16 bytes a cycle"),
+    ],
+)
+def test_tiers_that_are_none_are_refused(ends: tuple[int, ...], rate: Fraction, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(FAST, tiers=tuple(Tier(bytes=end, bytes_per_cycle=rate) for end in ends))
+
+
+def test_a_stretch_goes_on_until_the_address_jumps() -> None:
+    """8 rows of 64 bytes on end, or apart; or 8 loads of one each."""
+    program, tail = small_program(), small_program().instructions[2:]
+    dram = replace(SLOW, tiers=(Tier(bytes=64, bytes_per_cycle=Fraction(1, 2)), Tier(bytes=256, bytes_per_cycle=Fraction(2))))
+
+    def cycles(*loads: Load) -> int:
+        weights = replace(program.instructions[0], beats=8)  # type: ignore[call-arg]
+        return predict(replace(program, instructions=(weights, *loads, *tail), spans=()), dram).cycles
+
+    load = Load(target=Target.ACTIVATION, signal_ready=1, dram_address=8192, dram_pitch=64, buffer_address=0, buffer_pitch=8, rows=8, beats=8)
+    together, apart = cycles(load), cycles(replace(load, dram_pitch=72))
+    one_by_one = [replace(load, dram_address=8192 + 64 * i, rows=1, dram_pitch=0, signal_ready=int(i == 7)) for i in range(8)]
+    assert apart - together == pytest.approx(float(8 * dram.cycles(64) - dram.cycles(512)), abs=16)  # the last beat's debt
+    assert cycles(*one_by_one) == pytest.approx(together + 2 * float(dram.cycles(256)), abs=16)  # two more bursts of instructions, in between
+
+
+def test_a_layer_of_short_stretches_is_bound_by_the_memory() -> None:
+    """Its 32 pixels of 4 bytes are stored each at a place of its own."""
+    program = small_program(rows=1)
+    store = replace(program.instructions[3], vectors=1, rows=8, pixels=4, dram_row=64, dram_pixel=16)  # type: ignore[call-arg]
+    scattered = replace(program, instructions=(*program.instructions[:3], store, program.instructions[4]))
+    slow = replace(FAST, tiers=(Tier(bytes=64, bytes_per_cycle=Fraction(1, 4)),))
+    assert predict(scattered, FAST).layers[0].bound == "latency"
+    assert predict(scattered, slow).layers[0].bound == "memory"
+    assert predict(scattered, slow).cycles > 32 * 8 * 4
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_events_keep_their_order(seed: int) -> None:
     program = random_program(seed)
-    for dram in (SLOW, FAST):
+    for dram in (SLOW, FAST, CURVED):
         prediction = predict(program, dram)
         events = prediction.events
         for opcode in (Opcode.LOAD, Opcode.COMPUTE, Opcode.STORE):
@@ -133,11 +180,11 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Simulator:
     return build(emit(ENGINE), ENGINE.bus_bytes, tmp_path_factory.mktemp("engine"))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(16))
 def test_the_emitted_engine_takes_the_predicted_cycles(seed: int, simulator: Simulator, tmp_path: Path) -> None:
     """Every layer: nothing is fitted, so what differs is a cycle here and there where reads and writes meet."""
     program = random_program(seed, ENGINE)
-    dram = (SLOW, FAST, replace(SLOW, bytes_per_cycle=Fraction(8), read_latency_cycles=120))[seed % 3]
+    dram = (SLOW, FAST, replace(SLOW, bytes_per_cycle=Fraction(8), read_latency_cycles=120), CURVED)[seed % 4]
     prediction = predict(program, dram)
     limit = 2 * prediction.cycles + 1000
     job = Job(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ridgeline.errors import ToolError
-from ridgeline.mapping.schedule import DramTiming
+from ridgeline.mapping.schedule import DramTiming, Tier
 from ridgeline.tools.simulator import Event, Job, Region, Simulation, Simulator, Stalls, build, simulate
 
 COPIER = Path(__file__).with_name("copier.v").read_text()
@@ -61,6 +61,17 @@ def test_bandwidth_and_latency(simulator: Simulator, tmp_path: Path, rate: str, 
     moving = max(8192 / Fraction(rate), BEATS)
     for measured in cycles(found):
         assert -16 / Fraction(rate) - 1 <= measured - moving - 2 * latency <= 2 * 16 / Fraction(rate) + 4
+
+
+@pytest.mark.parametrize("beats", [1, 4, 5, 40, 256])
+def test_a_beat_costs_what_its_position_says(simulator: Simulator, tmp_path: Path, beats: int) -> None:
+    """One stretch each way; what the last beat costs need not be paid before the end."""
+    rates = {64: 1, 600: 20, 2048: 5}
+    tiers = tuple(Tier(bytes=end, bytes_per_cycle=Fraction(rate)) for end, rate in rates.items())
+    dram = DramTiming(bytes_per_cycle=Fraction(8), read_latency_cycles=10, write_latency_cycles=10, tiers=tiers)
+    last = dram.cycles(16 * beats) - dram.cycles(16 * (beats - 1))
+    for measured in cycles(simulate(simulator, job(dram=dram, entry=beats - 1), tmp_path)):
+        assert -3 <= measured - (2 * dram.cycles(16 * beats) - last) - 20 <= 8
 
 
 def test_stalls_change_the_cycles_and_nothing_else(simulator: Simulator, tmp_path: Path) -> None:

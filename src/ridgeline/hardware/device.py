@@ -16,6 +16,7 @@ Latency = Annotated[int, msgspec.Meta(gt=0, le=10**6)]  # cycles
 Clock = Annotated[float, msgspec.Meta(ge=1, le=2000)]  # MHz
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
+MOST_BURSTS = 16  # lengths of a curve
 DSP_KINDS: dict[Family, str] = {"ecp5": "MULT18X18D", "xc7": "DSP48E1", "xcu": "DSP48E2", "xcup": "DSP48E2"}
 DEVICES = Path(__file__).parent / "devices"
 
@@ -60,12 +61,12 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Dram(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The board's memory as the engine sees it: peak bandwidth, reads and writes together, and the cycles of the
     device's clock from an accepted read address to the first data. `bursts`, where measured, is the bandwidth of
-    contiguous accesses, from short to long."""
+    contiguous accesses, from short to long: at most MOST_BURSTS."""
 
     bytes_per_s: Bytes
     capacity_bytes: Bytes
     read_latency_cycles: Latency
-    bursts: tuple[Burst, ...] = ()
+    bursts: Annotated[tuple[Burst, ...], msgspec.Meta(max_length=MOST_BURSTS)] = ()
     sources: DramSources
 
     def __post_init__(self) -> None:

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
+from math import ceil
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from ridgeline.errors import InputError
+from ridgeline.hardware.device import MOST_BURSTS
 from ridgeline.hardware.engine import timing
 from ridgeline.hardware.engine.engine import BURST_BYTES, OUTSTANDING_READS, Engine
 from ridgeline.mapping import schedule_kernel as kernel
@@ -24,17 +27,81 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Bound = Literal["compute", "memory", "latency"]
 
 
+MOST_TIERS = MOST_BURSTS
+TIER_UNITS = 1 << 20  # a cycle's credit in a memory with tiers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """The bytes of a stretch up to position `bytes` that no earlier tier has move at `bytes_per_cycle`."""
+
+    bytes: int
+    bytes_per_cycle: Fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """The memory in whole numbers. A cycle gives `gain`, and a beat moves once there is `cost`, what the cheapest beat costs. Then it is charged
+    what its position costs, and the next one waits for the rest: the first of `tiers` (end, cost) that ends beyond the position, or `rest`."""
+
+    gain: int
+    cost: int
+    tiers: tuple[tuple[int, int], ...] = ()
+    rest: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DramTiming:
-    """The memory as the engine sees it: in order, one beat a cycle each way, reads and writes share `bytes_per_cycle`."""
+    """The memory as the engine sees it: in order, one beat a cycle each way, reads and writes share `bytes_per_cycle`.
+
+    A stretch is what one direction reads or writes from one address on without a jump, whatever its bursts; a burst of instructions is one, and
+    interrupts none. The memory does not know how long it will be, so that a byte costs what its position says: `tiers` are the first bytes' rates,
+    and all later ones move at `bytes_per_cycle`. On the whole no stretch is faster than that. Raises InputError.
+    """
 
     bytes_per_cycle: Fraction
     read_latency_cycles: int  # from an accepted address to the first beat
     write_latency_cycles: int  # from the last beat to the acknowledgement
+    tiers: tuple[Tier, ...] = ()
 
     def __post_init__(self) -> None:
         if self.bytes_per_cycle <= 0:
             raise InputError(f"DRAM: bytes_per_cycle is {self.bytes_per_cycle}; it must be above 0")
+        if len(self.tiers) > MOST_TIERS:
+            raise InputError(f"DRAM: {len(self.tiers)} tiers; there may be {MOST_TIERS}")
+        start = 0
+        for tier in self.tiers:
+            if tier.bytes <= start or tier.bytes_per_cycle <= 0:
+                raise InputError(
+                    f"DRAM: a tier from {start:,} to {tier.bytes:,} at {tier.bytes_per_cycle} bytes a cycle; its length and rate must be above 0"
+                )
+            start = tier.bytes
+            if self.cycles(start) * self.bytes_per_cycle < start:
+                taken = f"{start:,} bytes on end take {self.cycles(start)} cycles"
+                raise InputError(f"DRAM: {taken}, less than at {self.bytes_per_cycle} bytes a cycle, which all later ones have")
+
+    def cycles(self, length: int) -> Fraction:
+        """Of a stretch of so many bytes, when nothing else moves."""
+        total, start = Fraction(0), 0
+        for tier in self.tiers:
+            stop = max(start, min(length, tier.bytes))
+            total += (stop - start) / tier.bytes_per_cycle
+            start = stop
+        return total + (length - start) / self.bytes_per_cycle
+
+    def credit(self, bus_bytes: int) -> Credit:
+        """Tiers end at whole beats, each as long as the bytes in between take, rounded up by a millionth of a cycle at most."""
+        if not self.tiers:
+            rate = self.bytes_per_cycle
+            cost = bus_bytes * rate.denominator
+            return Credit(gain=rate.numerator, cost=cost, rest=cost)
+        ends = sorted({-(-tier.bytes // bus_bytes) * bus_bytes for tier in self.tiers})
+        tiers: list[tuple[int, int]] = []
+        for start, stop in pairwise((0, *ends)):
+            beats = (stop - start) // bus_bytes
+            tiers.append((stop, ceil((self.cycles(stop) - self.cycles(start)) * TIER_UNITS / beats)))
+        rest = ceil(bus_bytes * TIER_UNITS / self.bytes_per_cycle)
+        return Credit(gain=TIER_UNITS, cost=min(rest, *(cost for _, cost in tiers)), tiers=tuple(tiers), rest=rest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +143,7 @@ def predict(program: Program, dram: DramTiming) -> Prediction:
     constants = kernel_constants(engine, dram, program)
     state = np.zeros(1, kernel.STATE)
     events, dispatched, _, finished = kernel.simulate(
-        constants, state[0], tables.opcodes, tables.loads, tables.computes, tables.stores, *tables.indices
+        constants, state[0], kernel_tiers(engine, dram), tables.opcodes, tables.loads, tables.computes, tables.stores, *tables.indices
     )
     if not finished:
         raise InputError(f"program of '{program.network}' never ends: {_stuck(program, state[0])}")
@@ -99,13 +166,13 @@ def predict(program: Program, dram: DramTiming) -> Prediction:
 def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
     """The constants of the simulation, as a record."""
     k = np.zeros(1, kernel.CONSTANTS)[0]
-    rate = dram.bytes_per_cycle
+    credit = dram.credit(engine.bus_bytes)
     values = {
         "bus": engine.bus_bytes,
         "burst_bytes": min(BURST_BYTES, BURST_BEATS * engine.bus_bytes),
-        "credit_gain": rate.numerator,
-        "credit_cost": engine.bus_bytes * rate.denominator,
-        "credit_cap": engine.bus_bytes * rate.denominator + rate.numerator,
+        "credit_gain": credit.gain,
+        "credit_cost": credit.cost,
+        "credit_cap": credit.cost + credit.gain,
         "read_latency": dram.read_latency_cycles,
         "write_latency": dram.write_latency_cycles,
         "outstanding_reads": OUTSTANDING_READS,
@@ -142,6 +209,12 @@ def kernel_constants(engine: Engine, dram: DramTiming, program: Program) -> Any:
     for name, value in values.items():
         k[name] = value
     return k
+
+
+def kernel_tiers(engine: Engine, dram: DramTiming) -> Array:
+    """(tiers, 2): up to which position of a stretch a beat costs how much credit; the last one has no end."""
+    credit = dram.credit(engine.bus_bytes)
+    return np.array([*credit.tiers, (kernel.NEVER, credit.rest)], np.int64)
 
 
 BURST_BEATS = 256  # AXI's most
@@ -215,11 +288,12 @@ def _stuck(program: Program, state: Any) -> str:
 
 
 def _layers(program: Program, tables: _Tables, events: Array, dram: DramTiming) -> tuple[LayerPrediction, ...]:
-    previous = 0
+    previous, gain = 0, dram.credit(program.engine.bus_bytes).gain
     layers: list[LayerPrediction] = []
     for span in program.spans:
         opcode = Opcode.STORE if span is program.spans[-1] else Opcode.COMPUTE
-        layer = _layer(program, span, previous, _end(program, span, opcode, events), dram)
+        charged = int(events["credit"][span.start : span.stop].sum()) / gain
+        layer = _layer(program, span, (previous, _end(program, span, opcode, events)), dram, charged)
         previous = layer.stop_cycle
         layers.append(layer)
     return tuple(layers)
@@ -230,12 +304,16 @@ def _end(program: Program, span: Span, opcode: Opcode, events: Array) -> int:
     return max(int(events[index]["stop"]) for index in range(span.start, span.stop) if program.instructions[index].opcode == opcode) + 1
 
 
-def _layer(program: Program, span: Span, previous: int, stop: int, dram: DramTiming) -> LayerPrediction:
+def _layer(program: Program, span: Span, time: tuple[int, int], dram: DramTiming, charged: float) -> LayerPrediction:
+    """`time`: the cycles after the last ones of the previous layer and of this one; `charged`: the cycles that its beats cost the memory."""
     engine, items = program.engine, program.instructions[span.start : span.stop]
+    previous, stop = time
     array = sum(row[-4] * row[-3] for row in (compute_row(item, engine) for item in items if isinstance(item, Compute)))
     read, write = layer_bytes(items, engine)
     cycles = stop - previous
     memory = (read + write) / float(min(dram.bytes_per_cycle, 2 * engine.bus_bytes))
+    if dram.tiers:
+        memory = max(memory, charged)
     bound: Bound = "latency" if max(array, memory) < cycles / 2 else "compute" if array >= memory else "memory"
     return LayerPrediction(
         node=span.node,

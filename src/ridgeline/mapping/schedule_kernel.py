@@ -32,9 +32,12 @@ COMPUTES = _integers(
     "first", "last", "blocks", "block_words", "runs", "run_cycles", "run_spacing", "vectors",
 )  # fmt: skip
 STORES = _integers("wait_ready", "signal_free", "address", "row_pitch", "pixel_pitch", "rows", "pixels", "bytes")
-EVENTS = _integers("start", "stop", "drain_start", "drain_stop")
-# A burst on its way, read or written: a cycle, its beats, whose it is, whether it is its instruction's last.
-BURST = _integers("time", "beats", "client", "number", "last")
+# Of an instruction; `credit` is what the memory charged for the beats that it moved, and for reading it.
+EVENTS = _integers("start", "stop", "drain_start", "drain_stop", "credit")
+# A burst on its way, read or written: a cycle, its beats, whose it is, whether it is its instruction's last, and the next beat's position in the
+# stretch that it belongs to: it goes on where the burst of data before it in the same direction ended, or begins a new one. Instructions are none of
+# the data: each of their bursts is a stretch of its own and ends no other, so that what a beat costs does not hang on which of two comes first.
+BURST = _integers("time", "beats", "client", "number", "last", "position")
 
 CONSTANTS = _integers(
     "bus", "burst_bytes", "credit_gain", "credit_cost", "credit_cap", "read_latency", "write_latency",
@@ -49,6 +52,7 @@ CONSTANTS = _integers(
 
 STATE = _integers(
     "acted", "credit", "credit_time", "turn", "head", "tail", "read_time", "read_beats", "write_beats",
+    "read_end", "read_position", "write_end", "write_position",
     "asked", "fetch_time", "arrived", "dispatched", "dispatch_time", "loads", "computes", "stores",
     "load", "load_active", "load_row", "load_time",
     "waiting", "waiting_time", "waiting_address", "waiting_bytes", "waiting_number", "waiting_last",
@@ -77,7 +81,17 @@ def _available(tokens, counts, kind, number):
 
 
 @njit(cache=True)
-def _memory(t, s, k, reads, writes, shown, acks, tokens, counts, events, loads, load_index, stores, store_index, arrival):
+def _charge(s, tiers, burst):
+    """Takes the credit of a burst's next beat and returns it."""
+    number = 0
+    while tiers[number, 0] <= burst.position:
+        number += 1
+    s.credit -= tiers[number, 1]
+    return tiers[number, 1]
+
+
+@njit(cache=True)
+def _memory(t, s, k, tiers, reads, writes, shown, acks, tokens, counts, events, loads, load_index, stores, store_index, arrival):
     """The data channels: what tools/harness/memory.h does in a cycle. Returns the next cycle in which a beat can move."""
     s.credit = min(k.credit_cap, s.credit + k.credit_gain * (t - s.credit_time))
     s.credit_time = t
@@ -86,11 +100,11 @@ def _memory(t, s, k, reads, writes, shown, acks, tokens, counts, events, loads, 
     wrote = False
     if write and s.credit >= k.credit_cost and not (read and s.turn == 1 and s.credit < 2 * k.credit_cost):
         wrote = True
-        _write_beat(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_index)
+        _write_beat(t, s, k, tiers, writes, shown, acks, tokens, counts, events, stores, store_index)
     if read and s.credit >= k.credit_cost:
-        _read_beat(t, s, k, reads, tokens, counts, events, loads, load_index, arrival)
+        _read_beat(t, s, k, tiers, reads, tokens, counts, events, loads, load_index, arrival)
     if write and not wrote and s.credit >= k.credit_cost:
-        _write_beat(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_index)
+        _write_beat(t, s, k, tiers, writes, shown, acks, tokens, counts, events, stores, store_index)
     wake = NEVER
     if s.head < s.tail:
         wake = max(reads[s.head % RING].time, s.read_time)
@@ -102,20 +116,26 @@ def _memory(t, s, k, reads, writes, shown, acks, tokens, counts, events, loads, 
 
 
 @njit(cache=True)
-def _read_beat(t, s, k, reads, tokens, counts, events, loads, load_index, arrival):
+def _read_beat(t, s, k, tiers, reads, tokens, counts, events, loads, load_index, arrival):
     burst = reads[s.head % RING]
-    s.credit -= k.credit_cost
+    charged = _charge(s, tiers, burst)
     s.turn = 0
     s.read_beats += 1
     s.read_time = t + (k.table_cycles if burst.client == TABLE else 1)
     burst.beats -= 1
+    burst.position += k.bus
     if burst.client == FETCH:
+        number = s.arrived * k.beat_instructions // k.instruction_beats
+        if number < k.instructions:
+            events[number].credit += charged
         s.arrived += 1
         number = s.arrived * k.beat_instructions // k.instruction_beats
         if s.arrived % k.instruction_beats == 0:
             for i in range(max(0, number - k.beat_instructions), min(number, k.instructions)):
                 arrival[i] = t + k.fetch_latency
             s.acted = 1
+    else:
+        events[load_index[burst.number]].credit += charged
     if burst.beats == 0:
         s.acted = 1
         s.head += 1
@@ -126,15 +146,16 @@ def _read_beat(t, s, k, reads, tokens, counts, events, loads, load_index, arriva
 
 
 @njit(cache=True)
-def _write_beat(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_index):
+def _write_beat(t, s, k, tiers, writes, shown, acks, tokens, counts, events, stores, store_index):
     """A beat leaves; the next one was read from the buffer as soon as its burst's address was accepted and the queue of beats had room."""
     burst = writes[s.write_head % RING]
-    s.credit -= k.credit_cost
+    events[store_index[burst.number]].credit += _charge(s, tiers, burst)
     s.turn = 1
     s.write_beats += 1
     shown[s.beat_number % RING] = t
     s.beat_number += 1
     burst.beats -= 1
+    burst.position += k.bus
     if burst.beats == 0:
         s.acted = 1
         acks[s.write_head % RING] = t + k.write_latency
@@ -163,7 +184,7 @@ def _next_beat(t, s, k, writes, shown, tokens, counts, stores, ready):
 
 
 @njit(cache=True)
-def _ask(t, s, k, reads, beats, client, number, last):
+def _ask(t, s, k, reads, address, beats, client, number, last):
     """A burst is chosen in cycle `t`; its address is accepted two cycles later."""
     s.acted = 1
     burst = reads[s.tail % RING]
@@ -172,6 +193,10 @@ def _ask(t, s, k, reads, beats, client, number, last):
     burst.client = client
     burst.number = number
     burst.last = last
+    burst.position = 0
+    if client != FETCH:
+        burst.position = s.read_position if address == s.read_end else 0
+        s.read_end, s.read_position = address + beats * k.bus, burst.position + beats * k.bus
     s.tail += 1
 
 
@@ -181,13 +206,13 @@ def _request(t, s, k, reads, arrival, dispatched):
     room = s.tail - s.head < k.outstanding_reads
     fetch = _fetch_ready(t, s, k, arrival, dispatched)
     if fetch <= t and room:
-        _ask(t, s, k, reads, k.fetch_beats, FETCH, 0, 0)
+        _ask(t, s, k, reads, 0, k.fetch_beats, FETCH, 0, 0)
         s.asked += 1
         s.fetch_time = t + 2
     elif s.cutting and s.cutting_time <= t and room:
         size = min(s.cutting_bytes, k.burst_bytes - s.cutting_address % k.burst_bytes)
         done = size == s.cutting_bytes
-        _ask(t, s, k, reads, size // k.bus, s.cutting, s.cutting_number, done and s.cutting_last)
+        _ask(t, s, k, reads, s.cutting_address, size // k.bus, s.cutting, s.cutting_number, done and s.cutting_last)
         s.cutting_address += size
         s.cutting_bytes -= size
         s.cutting_time = t + 1
@@ -435,6 +460,8 @@ def _store(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_i
     burst.time = t + k.store_request
     burst.beats = (address + size - word + k.bus - 1) // k.bus
     burst.number = s.store
+    burst.position = s.write_position if word == s.write_end else 0
+    s.write_end, s.write_position = word + burst.beats * k.bus, burst.position + burst.beats * k.bus
     s.store_byte += size
     if s.store_byte == row.bytes:
         s.store_byte = 0
@@ -453,7 +480,7 @@ def _store(t, s, k, writes, shown, acks, tokens, counts, events, stores, store_i
 
 
 @njit(cache=True, nogil=True)
-def _simulate(k, s, opcodes, loads, computes, stores, load_index, compute_index, store_index):
+def _simulate(k, s, tiers, opcodes, loads, computes, stores, load_index, compute_index, store_index):
     """(events of every instruction, the cycle of its dispatch, the last cycle, whether all instructions ended)."""
     number = len(opcodes)
     events = np.zeros(number, EVENTS)
@@ -473,7 +500,8 @@ def _simulate(k, s, opcodes, loads, computes, stores, load_index, compute_index,
         wake = min(wake, _load(t, s, k, tokens, counts, events, loads, load_index, dispatched))
         wake = min(wake, _dispatch(t, s, k, opcodes, arrival, dispatched))
         wake = min(
-            wake, _memory(t, s, k, reads, writes, shown, acks, tokens, counts, events, loads, load_index, stores, store_index, arrival)
+            wake,
+            _memory(t, s, k, tiers, reads, writes, shown, acks, tokens, counts, events, loads, load_index, stores, store_index, arrival),
         )
         if s.acted:
             t += 1

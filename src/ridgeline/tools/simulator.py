@@ -133,7 +133,7 @@ def simulate(simulator: Simulator, job: Job, folder: Path, *, progress: Progress
     """Runs every image of the job. Files of the run lie in `folder`. Raises ToolError when the simulator itself breaks down."""
     folder.mkdir(parents=True, exist_ok=True)
     images = len(next(iter(job.inputs.values()))) if job.inputs else 1
-    _write_job(job, images, folder)
+    _write_job(job, images, simulator.bus_bytes, folder)
     lines = _run(simulator, folder, progress or (lambda image, cycle: None))
     runs = tuple(_runs(lines, _events(folder / "events.bin", images), simulator.bus_bytes))
     return Simulation(
@@ -182,8 +182,8 @@ def _keep(executable: Path, kept: Path | None) -> Path:
     return kept
 
 
-def _write_job(job: Job, images: int, folder: Path) -> None:
-    rate = job.dram.bytes_per_cycle
+def _write_job(job: Job, images: int, bus_bytes: int, folder: Path) -> None:
+    credit = job.dram.credit(bus_bytes)
     (folder / "program.bin").write_bytes(job.image)
     with (folder / "inputs.bin").open("wb") as sink:
         for image in range(images):
@@ -199,7 +199,8 @@ def _write_job(job: Job, images: int, folder: Path) -> None:
         f"base {job.base_address}",
         f"images {images}",
         f"limit {job.limit_cycles}",
-        f"rate {rate.numerator} {rate.denominator}",
+        f"credit {credit.gain} {credit.cost} {credit.rest}",
+        *(f"tier {end} {cost}" for end, cost in credit.tiers),
         f"latency {job.dram.read_latency_cycles} {job.dram.write_latency_cycles}",
         f"stalls {round(job.stalls.share * 256)} {job.stalls.seed}",
         *(f"input {region.address} {region.bytes}" for region in job.inputs),

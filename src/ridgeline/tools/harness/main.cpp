@@ -43,6 +43,7 @@ Job read_job(const char* path) {
         std::istringstream words(line);
         words >> key;
         Region region{};
+        Tier tier{};
         if (key == "program") std::getline(words >> std::ws, job.program);
         else if (key == "inputs") std::getline(words >> std::ws, job.inputs);
         else if (key == "events") std::getline(words >> std::ws, job.events);
@@ -53,7 +54,8 @@ Job read_job(const char* path) {
         else if (key == "base") words >> job.base;
         else if (key == "images") words >> job.images;
         else if (key == "limit") words >> job.limit;
-        else if (key == "rate") words >> job.timing.rate_bytes >> job.timing.rate_cycles;
+        else if (key == "credit") words >> job.timing.gain >> job.timing.cost >> job.timing.rest;
+        else if (key == "tier") words >> tier.end >> tier.cost, job.timing.tiers.push_back(tier);
         else if (key == "latency") words >> job.timing.read_latency >> job.timing.write_latency;
         else if (key == "stalls") words >> job.timing.stalls >> job.timing.seed;
         else if (key == "input") words >> region.address >> region.bytes, job.input_regions.push_back(region);
@@ -122,7 +124,7 @@ private:
     }
 
     void reset() {
-        memory_.reset();
+        memory_.reset(job_.entry);
         top_.rst = 1;
         top_.start = 0;
         top_.base_address = job_.base;

@@ -1,9 +1,11 @@
 // The DRAM behind the engine's AXI4 port: in order, no ids, one beat a cycle each way at most, and a shared budget of bytes a cycle.
 //
 // Timing. A burst accepted in cycle t gives its first beat in cycle t + read_latency at the earliest; a write is acknowledged
-// write_latency cycles after its last beat. Each beat, read or written, costs BUS_BYTES of a credit that grows by bytes_per_cycle (a rational) every cycle and
-// never holds more than one beat and one cycle's growth: bandwidth that was not used is lost. When the credit serves only one of the two
-// directions, they take turns.
+// write_latency cycles after its last beat. A credit grows by `gain` every cycle and never holds more than `cost` and one cycle's growth: bandwidth that
+// was not used is lost. A beat, read or written, moves when the credit is at least `cost`, and takes what its position costs, which may be more: then the
+// next one waits until the rest is paid. The position is counted from the last jump of the direction's addresses on;
+// a burst of instructions, which begins where the one before it ended, counts from its own start and is no jump. `tiers` are the costs up to a position
+// each, `rest` is that beyond. When the credit serves only one of the two directions, they take turns.
 #pragma once
 
 #include <cinttypes>
@@ -21,8 +23,14 @@ constexpr unsigned BOUNDARY = 4096;   // no burst crosses such a boundary
 constexpr unsigned BURSTS = 64;       // that the memory holds in each direction, a power of two
 constexpr unsigned REPORTED = 20;     // violations told in full
 
+struct Tier {
+    uint64_t end;  // the first position that it does not hold for
+    int64_t cost;
+};
+
 struct Timing {
-    uint64_t rate_bytes = BUS_BYTES, rate_cycles = 1;  // bytes per cycles
+    int64_t gain = BUS_BYTES, cost = BUS_BYTES, rest = BUS_BYTES;
+    std::vector<Tier> tiers;
     uint64_t read_latency = 0, write_latency = 0;
     unsigned stalls = 0;  // of 256 cycles on each channel
     uint64_t seed = 1;
@@ -32,6 +40,12 @@ struct Burst {
     uint64_t address;  // of the next beat
     unsigned left;     // beats
     uint64_t ready;    // the first cycle in which a beat may move
+    uint64_t position; // of the next beat
+};
+
+// Where a direction's last burst of data ended.
+struct Stretch {
+    uint64_t end = 0, position = 0;
 };
 
 template <typename T>
@@ -75,7 +89,7 @@ public:
     // Behind the memory lies a scratch page, where bursts go that leave it. The engine sees the memory from byte `base` on.
     Memory(uint64_t bytes, uint64_t base, const Timing& timing)
         : size_((bytes + BOUNDARY - 1) / BOUNDARY * BOUNDARY), base_(base), bytes_(size_ + 256 * BUS_BYTES), timing_(timing),
-          random_(timing.seed), beat_cost_(BUS_BYTES * timing.rate_cycles), cap_(beat_cost_ + timing.rate_bytes) {}
+          random_(timing.seed), cap_(timing.cost + timing.gain) {}
 
     uint8_t* data() { return bytes_.data(); }
     uint64_t size() const { return size_; }
@@ -87,11 +101,15 @@ public:
     // Bytes [0, bytes) hold the program, which no write may touch.
     void protect(uint64_t bytes) { protected_ = bytes; }
 
-    void reset() {
+    // `entry`: of the program.
+    void reset(uint64_t entry) {
+        fetch_ = entry;
         reads_.clear();
         writes_.clear();
         acknowledgements_.clear();
-        credit_ = read_beats_ = write_beats_ = last_acknowledged_ = 0;
+        credit_ = 0;
+        read_beats_ = write_beats_ = last_acknowledged_ = 0;
+        read_stretch_ = write_stretch_ = Stretch();
         unacknowledged_ = 0;
         read_shown_ = acknowledge_shown_ = false;
         ar_ = aw_ = Held();
@@ -99,13 +117,13 @@ public:
 
     // Sets the port's inputs for this cycle from the engine's outputs as the last clock edge left them.
     void drive(Model& top, uint64_t cycle) {
-        credit_ = credit_ + timing_.rate_bytes < cap_ ? credit_ + timing_.rate_bytes : cap_;
+        credit_ = credit_ + timing_.gain < cap_ ? credit_ + timing_.gain : cap_;
         const uint64_t stalled = timing_.stalls ? draw() : 0;
         const bool write_wanted = top.m_axi_wvalid && !writes_.empty() && !(stalled & 1);
         const bool read_wanted = !read_shown_ && !reads_.empty() && reads_.front().ready <= cycle && !(stalled & 2);
         top.m_axi_wready = 0;
-        if (write_wanted && !(read_wanted && read_turn_ && credit_ < 2 * beat_cost_)) take_write(top);
-        if (read_wanted && credit_ >= beat_cost_) show_read(top);
+        if (write_wanted && !(read_wanted && read_turn_ && credit_ < 2 * timing_.cost)) take_write(top);
+        if (read_wanted && credit_ >= timing_.cost) show_read(top);
         if (write_wanted && !top.m_axi_wready) take_write(top);
         top.m_axi_rvalid = read_shown_;
         if (!acknowledge_shown_ && !acknowledgements_.empty() && acknowledgements_.front() <= cycle && !(stalled & 4)) acknowledge_shown_ = true;
@@ -147,18 +165,25 @@ private:
         return stalled;
     }
 
+    void charge(Burst& burst) {
+        int64_t cost = timing_.rest;
+        for (size_t i = timing_.tiers.size(); i-- > 0 && burst.position < timing_.tiers[i].end;) cost = timing_.tiers[i].cost;
+        credit_ -= cost;
+        burst.position += BUS_BYTES;
+    }
+
     void take_write(Model& top) {
-        if (credit_ < beat_cost_) return;
-        credit_ -= beat_cost_;
+        if (credit_ < timing_.cost) return;
+        charge(writes_.front());
         read_turn_ = true;
         top.m_axi_wready = 1;
     }
 
     void show_read(Model& top) {
-        credit_ -= beat_cost_;
+        Burst& burst = reads_.front();
+        charge(burst);
         read_turn_ = false;
         read_shown_ = true;
-        const Burst& burst = reads_.front();
         std::memcpy(&top.m_axi_rdata, &bytes_[burst.address], BUS_BYTES);
         top.m_axi_rlast = burst.left == 1;
         top.m_axi_rresp = 0;
@@ -207,7 +232,20 @@ private:
         const bool inside = address < size_ && bytes <= size_ - address;
         check(kind, writing, inside, address, bytes, asked, cycle);
         unacknowledged_ += writing;
-        bursts.push({inside ? address : size_, asked.length + 1, cycle + (writing ? 0 : timing_.read_latency)});
+        const uint64_t position = !writing && address == fetch_ ? fetch(bytes) : carry_on(writing ? write_stretch_ : read_stretch_, address, bytes);
+        bursts.push({inside ? address : size_, asked.length + 1, cycle + (writing ? 0 : timing_.read_latency), position});
+    }
+
+    // Both return the first beat's position.
+    uint64_t fetch(uint64_t bytes) {
+        fetch_ += bytes;
+        return 0;
+    }
+
+    static uint64_t carry_on(Stretch& stretch, uint64_t address, uint64_t bytes) {
+        const uint64_t position = address == stretch.end ? stretch.position : 0;
+        stretch = {address + bytes, position + bytes};
+        return position;
     }
 
     void check(const char* kind, bool writing, bool inside, uint64_t address, uint64_t bytes, const Request& asked, uint64_t cycle) {
@@ -225,7 +263,9 @@ private:
     std::vector<uint8_t> bytes_;
     Timing timing_;
     Random random_;
-    uint64_t beat_cost_, cap_, credit_ = 0, protected_ = 0;
+    int64_t cap_, credit_ = 0;
+    uint64_t protected_ = 0, fetch_ = 0;
+    Stretch read_stretch_, write_stretch_;
     Ring<Burst> reads_, writes_;
     Ring<uint64_t> acknowledgements_;
     Held ar_, aw_;

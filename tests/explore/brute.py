@@ -103,10 +103,11 @@ def _option(work: Work, engine: Engine, records, shape, cut, output: int, slots:
     words = piece * block_words(work, engine) + engine.parameter_words if piece else blocks * weight_words(work, engine)
     computed = cost.compute_cycles(record, cost.rows_of_groups(work.size[0], y, rows), cost.rows_of_groups(work.size[1], x, columns))
     loads = cost.traffic(record, computed[1], cost.input_words(record, y, x), tiles, blocks, piece, order)
-    stored = cost.all_store_beats(record, blocks, together, columns)
+    stored = cost.all_store_beats(memory, record, blocks, together, x, columns)
+    slow = cost.weight_slowdown(memory, record, loads, tiles, computed[1], piece), cost.tile_slowdown(memory, record, y, x)
     array, commands = cost.array_cycles(record, computed, piece)
     fixed = cost.ends(record, memory, computed[1])
-    cycles = cost.point(memory, fixed, array, commands, loads, tile, stored, computed[1], slots)
+    cycles = cost.point(memory, fixed, array, commands, loads, tile, stored, computed[1], slots, slow)
     copies = 1 + (slots & 1), 1 + (slots >> 1)
     need = copies[0] * tile * engine.bus_bytes, copies[1] * words * engine.weight_word_bytes, output, rows * columns
     return Option(cycles=cycles, bytes=(loads[0] + loads[2] + stored[0]) * engine.bus_bytes, need=need)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import msgspec
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 from tests.explore import brute
 
+from ridgeline.algorithm.graph import Graph
 from ridgeline.errors import DoesNotFitError, InputError
-from ridgeline.explore.choose import choose, pareto, search
+from ridgeline.explore.bound import least_cycles
+from ridgeline.explore.choose import best_tilings, choose, pareto, search
 from ridgeline.explore.space import Space, device_timing, limits, useful_buses
 from ridgeline.hardware.device import Device, read_device
+from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping.lower import lower
 from ridgeline.mapping.schedule import predict
 from ridgeline.testing.graphs import LAYER_KINDS, random_layer_graph, random_network
@@ -37,7 +41,17 @@ def test_search_equals_brute_force(seed: int) -> None:
     rng = np.random.default_rng(seed)
     device = read_device(str(rng.choice(["arty-a7-100t", "ulx3s-85f", "zcu104"])))
     graph = random_layer_graph(rng, LAYER_KINDS[seed % len(LAYER_KINDS)], largest_channels=24, largest_size=10)
-    space = small_space(rng, device)
+    assert_equals_brute_force(graph, small_space(rng, device))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_search_equals_brute_force_where_short_bursts_are_slow(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    graph = random_layer_graph(rng, LAYER_KINDS[seed % len(LAYER_KINDS)], largest_channels=24, largest_size=10)
+    assert_equals_brute_force(graph, small_space(rng, read_device("ku060")))
+
+
+def assert_equals_brute_force(graph: Graph, space: Space) -> None:
     every = brute.best(graph, space)
     if not every:
         with pytest.raises(DoesNotFitError):
@@ -106,9 +120,10 @@ def test_more_of_anything_is_never_slower() -> None:
     assert fastest() <= fastest(bram=120)
 
 
-def test_a_choice_is_confirmed_by_its_own_program() -> None:
+@pytest.mark.parametrize("name", ["ulx3s-85f", "ku060"])
+def test_a_choice_is_confirmed_by_its_own_program(name: str) -> None:
     graph = random_network(np.random.default_rng(2))
-    device = read_device("ulx3s-85f")
+    device = read_device(name)
     choice = choose(graph, device, pins=SMALL)
     assert {name: getattr(choice.engine, name) for name in SMALL} == SMALL
     assert predict(lower(graph, choice.engine, choice.tilings), device_timing(device)).cycles == choice.cycles
@@ -117,6 +132,17 @@ def test_a_choice_is_confirmed_by_its_own_program() -> None:
     assert choice.explored.pruned == choice.explored.legal - choice.explored.evaluated
     assert sum(point.chosen for point in choice.points) == 1
     assert choice.pareto
+
+
+def test_tilings_are_chosen_for_the_bursts() -> None:
+    """Those of a memory that is as fast whatever the bursts are slower on the board."""
+    graph, dram = random_network(np.random.default_rng(2), largest_channels=48, largest_size=24), device_timing(read_device("ku060"))
+    engine = Engine(
+        lanes_out=8, lanes_in=8, bus_bytes=64, activation_bytes=1 << 15, weight_bytes=1 << 14, output_bytes=1 << 13, accumulator_depth=256
+    )
+    wise, blind = (predict(lower(graph, engine, best_tilings(graph, engine, memory)), dram) for memory in (dram, replace(dram, tiers=())))
+    assert wise.cycles < blind.cycles
+    assert 0 < least_cycles(graph, engine, dram) <= wise.cycles
 
 
 def test_throughput_takes_as_many_engines_as_pay() -> None:

@@ -10,6 +10,9 @@ L(s) the cycle in which the last weights of layer s have arrived and A(s) that i
     A(s) >= A(s - 1) + a(s)                             the array works on a layer at a time
     A(s) >= L(s - 1) + a(s)                             and on none whose weights are not there
 
+The rate is that of long stretches, which none exceeds (`mapping.schedule.DramTiming`). A beat moves before all of it is paid for: all others cost
+their bytes at that rate at least, and the last one's bytes are fewer than the first instructions', which are not counted here.
+
 Weights, inputs and outputs of all layers pass the memory at least once too. The larger of that and the last layer's A, at its least over all choices
 of lanes and taps that fit, is the bound; the search's own times are checked against it in the tests.
 """

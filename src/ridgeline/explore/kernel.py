@@ -25,8 +25,10 @@ from ridgeline.mapping.cost import (
     piece_words,
     point,
     rows_of_groups,
+    tile_slowdown,
     tile_words,
     traffic,
+    weight_slowdown,
     weight_words,
 )
 
@@ -78,7 +80,7 @@ def _search_layer(layer, memory, low, cells, choice):
 @njit(cache=True, nogil=True)
 def _search_groups(layer, memory, low, cells, choice, y, x, tile):
     rows, columns = np.empty(40, np.int64), np.empty(40, np.int64)
-    words = input_words(layer, y, x)
+    words, slow = input_words(layer, y, x), tile_slowdown(memory, layer, y, x)
     tiles = ceil_div(layer.height, y) * ceil_div(layer.width, x)
     evaluated = 0
     number = even_cuts(x, layer.unit_x, columns)
@@ -92,7 +94,7 @@ def _search_groups(layer, memory, low, cells, choice, y, x, tile):
                 continue
             computed = compute_cycles(layer, heights, rows_of_groups(layer.width, x, columns[j]))
             shape = (y, x, rows[i], columns[j], depth)
-            evaluated += _search_weights(layer, memory, low, cells, choice, shape, computed, (tiles, words, tile))
+            evaluated += _search_weights(layer, memory, low, cells, choice, shape, computed, (tiles, words, tile, slow))
     return evaluated
 
 
@@ -117,24 +119,25 @@ def _search_weights(layer, memory, low, cells, choice, shape, computed, input):
 def _search_buffers(layer, memory, low, cells, choice, shape, computed, input, cut):
     """How many tiles of activations and of weights fit, and how many groups' vectors: each point goes into the cell of the buffers it needs."""
     blocks, piece, order = cut
-    tiles, words, tile = input
+    tiles, words, tile, slow_inputs = input
     group = 2 * shape[2] * shape[3] * layer.lanes_out
     need = (piece_words(layer, piece) if piece else weight_words(layer, blocks)) * layer.word_bytes
     fits = (bin_of(tile * layer.bus, low[0]), bin_of(2 * tile * layer.bus, low[0]), bin_of(need, low[1]), bin_of(2 * need, low[1]))
     if fits[2] >= cells.shape[2]:
         return 0
     loads = traffic(layer, computed[1], words, tiles, blocks, piece, order)
+    slow = (weight_slowdown(memory, layer, loads, tiles, computed[1], piece), slow_inputs)
     array, commands = array_cycles(layer, computed, piece)
     fixed = ends(layer, memory, computed[1])
     evaluated = 0
     for o in range(bin_of(group, low[2]), cells.shape[3]):
         together = (low[2] << o) // group
-        stored = all_store_beats(layer, blocks, min(together, blocks), shape[3])
+        stored = all_store_beats(memory, layer, blocks, min(together, blocks), shape[1], shape[3])
         bytes_ = (loads[0] + loads[2] + stored[0]) * layer.bus
         for slots in range(2 if piece else 0, 4):
             a, w = fits[slots & 1], fits[2 + (slots >> 1)]
             if a < cells.shape[1] and w < cells.shape[2]:
-                cycles = point(memory, fixed, array, commands, loads, tile, stored, computed[1], slots)
+                cycles = point(memory, fixed, array, commands, loads, tile, stored, computed[1], slots, slow)
                 evaluated += 1
                 _put(cells, choice, (a, w, o, shape[4]), cycles, bytes_, shape, cut, slots)
         if together >= blocks:

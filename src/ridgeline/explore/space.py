@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from math import floor
 
 from ridgeline.errors import InputError
-from ridgeline.hardware.device import Device
+from ridgeline.hardware.device import Device, Dram
 from ridgeline.hardware.engine.engine import Engine
-from ridgeline.mapping.schedule import DramTiming
+from ridgeline.mapping.schedule import DramTiming, Tier
 
 LANES = (4, 8, 16, 32, 64)
 NARROW = 8  # lanes: arrays with fewer of either kind are considered only where no other fits
@@ -18,6 +19,7 @@ BUSES = (4, 8, 16, 32, 64, 128)
 BUFFERS = ("activation_bytes", "weight_bytes", "output_bytes", "accumulator_depth")
 SMALLEST = (1 << 10, 1 << 10, 1 << 10, 1 << 5)
 LARGEST = (1 << 23, 1 << 23, 1 << 22, 1 << 12)
+PARTS = 1 << 30
 CAPS = ("dsp", "bram", "lut", "ff")
 PINS = ("lanes_out", "lanes_in", "taps", "bus_bytes", *BUFFERS)
 
@@ -87,11 +89,27 @@ def useful_buses(bytes_per_cycle: Fraction) -> tuple[int, ...]:
 
 
 def device_timing(device: Device, copies: int = 1) -> DramTiming:
-    """The device's memory at its clock, or one engine's equal share of it: a write is acknowledged as late as a read arrives. The bandwidth is that
-    of long bursts: an engine keeps several reads of contiguous data outstanding."""
-    rate = Fraction(device.dram.attained_bytes_per_s) / Fraction(str(device.clock_mhz)) / 10**6 / copies
+    """The device's memory at its clock, or one engine's equal share of it: a write is acknowledged as late as a read arrives. `bytes_per_cycle` is
+    the bandwidth of long stretches, and the device's curve makes the tiers before."""
+    share = Fraction(str(device.clock_mhz)) * 10**6 * copies
     latency = device.dram.read_latency_cycles
-    return DramTiming(bytes_per_cycle=rate, read_latency_cycles=latency, write_latency_cycles=latency)
+    return DramTiming(
+        bytes_per_cycle=device.dram.attained_bytes_per_s / share,
+        read_latency_cycles=latency,
+        write_latency_cycles=latency,
+        tiers=tuple(_tiers(device.dram, share)),
+    )
+
+
+def _tiers(dram: Dram, share: Fraction) -> Iterator[Tier]:
+    """Of the curve of T(L) = L / rate(L) seconds, `share` cycles each: between two of its knots the bytes take what T grows by, and no less than at
+    the peak, so that from there on T may be above the curve. Rates are rounded down to whole PARTS of a byte a cycle, which a file can hold."""
+    start, time = 0, Fraction(0)
+    for knot in dram.bursts:
+        end = max(Fraction(knot.bytes, knot.bytes_per_s), time + Fraction(knot.bytes - start, dram.bytes_per_s))
+        rate = (knot.bytes - start) / ((end - time) * share)
+        yield Tier(bytes=knot.bytes, bytes_per_cycle=Fraction(floor(rate * PARTS), PARTS))
+        start, time = knot.bytes, end
 
 
 def limits(device: Device, caps: Mapping[str, int], copies: int = 1) -> Limits:

@@ -7,6 +7,11 @@ The model is that of `schedule`, summed instead of simulated. With everything in
 
 A tile that fits its buffer only once cannot load while the one before is used: its loads are then added instead of hidden. That is a point of
 its own (`slots`), with half the need.
+
+Where the memory's rate depends on the length of a stretch (`schedule.DramTiming.tiers`), beats of a kind weigh what the stretches that they come
+in cost, over what they would cost at the long ones' rate (`slowdown`): a tile of weights, or all of them where no input is loaded in between; the
+rows of a tile of input, or all of it where it spans whole rows; the pixels of a store, its rows, or all of the layer's output where it lies on end;
+and bursts of instructions.
 """
 
 # numba infers the types of the kernels below.
@@ -24,7 +29,7 @@ from ridgeline.hardware.engine import timing
 from ridgeline.hardware.engine.engine import BURST_BYTES, Engine
 from ridgeline.mapping.layer import Pattern, Work, block_words
 from ridgeline.mapping.program import INSTRUCTION_BYTES, Mode
-from ridgeline.mapping.schedule import DramTiming
+from ridgeline.mapping.schedule import MOST_TIERS, DramTiming
 
 BURST_CYCLES = 10  # from the address to the first beat at the memory
 OPERANDS = 4  # of which the layer's record keeps the pixel's bytes; further ones are added to the last
@@ -48,6 +53,11 @@ MEMORY = np.dtype(
         ("cycles_a_burst", np.float64),
         ("beats_an_instruction", np.float64),
         ("cycles_an_instruction", np.float64),
+        ("fetch_slowdown", np.float64),
+        ("tiers", np.int64),
+        ("tier_bytes", np.float64, (MOST_TIERS,)),  # their ends; where each begins, in cycles, and what a byte takes from there on
+        ("tier_cycles", np.float64, (MOST_TIERS + 1,)),
+        ("cycles_a_byte", np.float64, (MOST_TIERS + 1,)),
     ]
 )
 
@@ -104,7 +114,32 @@ def memory_record(dram: DramTiming, bus_bytes: int) -> Any:
     record[0]["cycles_a_burst"] = (dram.write_latency_cycles + BURST_CYCLES) / timing.OUTSTANDING_WRITES
     record[0]["beats_an_instruction"] = INSTRUCTION_BYTES / bus_bytes
     record[0]["cycles_an_instruction"] = max(1, INSTRUCTION_BYTES // bus_bytes)
+    record[0]["tiers"] = len(dram.tiers)
+    for number, tier in enumerate(dram.tiers):
+        record[0]["tier_bytes"][number] = tier.bytes
+        record[0]["tier_cycles"][number + 1] = float(dram.cycles(tier.bytes))
+        record[0]["cycles_a_byte"][number] = float(1 / tier.bytes_per_cycle)
+    record[0]["cycles_a_byte"][len(dram.tiers)] = float(1 / dram.bytes_per_cycle)
+    record[0]["fetch_slowdown"] = float(dram.cycles(timing.FETCH_BURST_BYTES) * dram.bytes_per_cycle / timing.FETCH_BURST_BYTES)
     return record
+
+
+@njit(cache=True, inline="always")
+def slowdown(memory, bus, beats):
+    """What a stretch of so many beats costs, over what it would at the rate of long ones."""
+    if memory.tiers == 0:
+        return 1.0
+    return _tier_slowdown(memory, bus * beats)
+
+
+@njit(cache=True)
+def _tier_slowdown(memory, length):
+    number, start = 0, 0.0
+    while number < memory.tiers and memory.tier_bytes[number] < length:
+        start = memory.tier_bytes[number]
+        number += 1
+    cycles = memory.tier_cycles[number] + (length - start) * memory.cycles_a_byte[number]
+    return max(1.0, cycles / (length * memory.cycles_a_byte[memory.tiers]))
 
 
 @njit(cache=True, inline="always")
@@ -166,16 +201,32 @@ def store_beats(layer, blocks, columns):
 
 
 @njit(cache=True)
-def all_store_beats(layer, blocks, together, columns):
-    """(beats, bursts, stores a group) when a tile has `blocks` of output channels and `together` of them fit half the output buffer."""
+def store_slowdown(memory, layer, blocks, x, columns):
+    """Of these beats, in tiles of x pixels a row. Pieces of a row that do not end with a bus word do not lie on end."""
+    if memory.tiers == 0:
+        return 1.0
+    size = blocks * layer.lanes_out
+    if size != layer.output_pixel_bytes or layer.step_x != 1:
+        return slowdown(memory, layer.bus, ceil_div(size, layer.bus))
+    wide = x if columns * size % layer.bus == 0 else columns
+    rows = layer.height if wide >= layer.width else 1
+    return slowdown(memory, layer.bus, rows * ceil_div(wide * size, layer.bus))
+
+
+@njit(cache=True)
+def all_store_beats(memory, layer, blocks, together, x, columns):
+    """(beats, bursts, stores a group, slowdown) when a tile has `blocks` of output channels and `together` of them fit half the output buffer."""
     sets = ceil_div(blocks, together)
     size = ceil_div(blocks, sets)
     whole, rest = layer.blocks // size, layer.blocks % size
     beats, bursts = store_beats(layer, size, columns)
+    slow = store_slowdown(memory, layer, size, x, columns)
     if rest == 0:
-        return whole * beats, whole * bursts, whole
+        return whole * beats, whole * bursts, whole, slow
     more_beats, more_bursts = store_beats(layer, rest, columns)
-    return whole * beats + more_beats, whole * bursts + more_bursts, whole + 1
+    total = whole * beats + more_beats
+    slow = (whole * beats * slow + more_beats * store_slowdown(memory, layer, rest, x, columns)) / total
+    return total, whole * bursts + more_bursts, whole + 1, slow
 
 
 @njit(cache=True, inline="always")
@@ -199,6 +250,28 @@ def tile_words(layer, y, x):
     whole = wide == layer.input_width
     words = operand_words(layer.pixel_0, high, wide, whole, layer.bus) + operand_words(layer.pixel_1, high, wide, whole, layer.bus)
     return words + operand_words(layer.pixel_2, high, wide, whole, layer.bus) + operand_words(layer.pixel_3, high, wide, whole, layer.bus)
+
+
+@njit(cache=True, inline="always")
+def operand_charge(memory, pixel_bytes, high, wide, whole, bus):
+    words = operand_words(pixel_bytes, high, wide, whole, bus)
+    return words * slowdown(memory, bus, words if whole else words // high) if words else 0.0
+
+
+@njit(cache=True)
+def tile_slowdown(memory, layer, y, x):
+    """Of an input tile's words."""
+    if memory.tiers == 0:
+        return 1.0
+    high = extent(y, layer.repeat_y, layer.stride_y, layer.extent_y, layer.input_height)
+    wide = extent(x, layer.repeat_x, layer.stride_x, layer.extent_x, layer.input_width)
+    whole = wide == layer.input_width
+    charge = operand_charge(memory, layer.pixel_0, high, wide, whole, layer.bus) + operand_charge(
+        memory, layer.pixel_1, high, wide, whole, layer.bus
+    )
+    charge += operand_charge(memory, layer.pixel_2, high, wide, whole, layer.bus)
+    charge += operand_charge(memory, layer.pixel_3, high, wide, whole, layer.bus)
+    return charge / tile_words(layer, y, x)
 
 
 @njit(cache=True)
@@ -254,6 +327,20 @@ def traffic(layer, groups, words, tiles, blocks, piece, order):
 
 
 @njit(cache=True, inline="always")
+def weight_slowdown(memory, layer, loads, tiles, groups, piece):
+    """Of all loads of weights: `loads` from `traffic`. Tiles of weights lie on end: one after another where no input is loaded in between, and so do
+    the pieces of a block."""
+    if memory.tiers == 0:
+        return 1.0
+    stretch = loads[1]
+    if tiles == 1 and (not piece or groups == 1):
+        stretch = loads[0]
+    elif piece:
+        stretch = weight_words(layer, 1) * (layer.word_bytes // layer.bus)
+    return slowdown(memory, layer.bus, stretch)
+
+
+@njit(cache=True, inline="always")
 def array_cycles(layer, computed, piece):
     """(cycles, COMPUTEs) of all groups; a piece of the reduction costs a gap."""
     parts = ceil_div(layer.runs, piece) if piece else 1
@@ -267,18 +354,26 @@ def ends(layer, memory, groups):
 
 
 @njit(cache=True, inline="always")
-def point(memory, fixed, array, commands, loads, tile, stored, groups, slots):
+def point(memory, fixed, array, commands, loads, tile, stored, groups, slots, slow):
     """Cycles of a layer. fixed: `ends`; array: `array_cycles`; commands: COMPUTEs; loads: `traffic`; tile: beats of one tile of input; stored:
-    `all_store_beats`; slots: bit 0: two tiles of activations fit, bit 1: two tiles of weights."""
+    `all_store_beats`; slots: bit 0: two tiles of activations fit, bit 1: two tiles of weights; slow: `weight_slowdown`, `tile_slowdown`."""
     weights, first, inputs, steps = loads
-    stores, bursts, sets = stored
+    stores, bursts, sets, slow_stores = stored
+    slow_weights, slow_inputs = slow
     cost = max(memory.cycles_a_beat, 1.0)
+    weight_cost, input_cost = max(memory.cycles_a_beat * slow_weights, 1.0), max(memory.cycles_a_beat * slow_inputs, 1.0)
+    store_cost = max(memory.cycles_a_beat * slow_stores, 1.0)
     number = groups * sets
     fetched = (commands + number) * memory.beats_an_instruction
     # Hidden behind the array unless the buffer holds one tile only; the first weights are hidden by one step's work.
-    exposed = float(tile) if slots & 1 else inputs
-    exposed += max(0.0, first - array / (steps * cost)) if slots & 2 else float(max(weights, first))
+    bare_inputs = float(tile) if slots & 1 else inputs
+    bare_weights = max(0.0, first - array / (steps * weight_cost)) if slots & 2 else float(max(weights, first))
+    exposed = bare_inputs + bare_weights
     hidden = max(0.0, inputs + weights + stores + fetched - exposed)
-    moved = max(hidden * memory.cycles_a_beat, hidden - stores, float(stores), bursts * memory.cycles_a_burst)
+    # What the hidden and the exposed beats cost beyond those of long stretches.
+    heavier = (slow_inputs - 1.0) * max(0.0, inputs - bare_inputs) + (slow_weights - 1.0) * max(0.0, weights - bare_weights)
+    heavier += (slow_stores - 1.0) * stores + (memory.fetch_slowdown - 1.0) * fetched
+    dearer = bare_inputs * (input_cost - cost) + bare_weights * (weight_cost - cost)
+    moved = max((hidden + heavier) * memory.cycles_a_beat, hidden - stores, float(stores), bursts * memory.cycles_a_burst)
     moved = max(moved, (commands + number) * memory.cycles_an_instruction)
-    return fixed + exposed * cost + max(array, moved) + max(stores * cost, bursts * memory.cycles_a_burst) / number
+    return fixed + exposed * cost + dearer + max(array, moved) + max(stores * store_cost, bursts * memory.cycles_a_burst) / number

@@ -33,21 +33,48 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What a file holds."""
 
 
+class Tier(Struct, frozen=True):
+    """mapping.schedule.Tier: up to position `bytes` of a stretch, numerator / denominator bytes a cycle."""
+
+    bytes: Positive
+    bytes_numerator: Positive
+    bytes_denominator: Positive
+
+
 class Dram(Struct, frozen=True):
-    """Bytes a cycle as the exact fraction numerator / denominator."""
+    """Bytes a cycle as the exact fraction numerator / denominator: mapping.schedule.DramTiming."""
 
     bytes_numerator: Positive
     bytes_denominator: Positive
     read_latency_cycles: Positive
     write_latency_cycles: Positive
+    tiers: tuple[Tier, ...] = ()
+
+    @classmethod
+    def of(cls, dram: DramTiming) -> Dram:
+        return cls(
+            bytes_numerator=dram.bytes_per_cycle.numerator,
+            bytes_denominator=dram.bytes_per_cycle.denominator,
+            read_latency_cycles=dram.read_latency_cycles,
+            write_latency_cycles=dram.write_latency_cycles,
+            tiers=tuple(
+                Tier(bytes=tier.bytes, bytes_numerator=tier.bytes_per_cycle.numerator, bytes_denominator=tier.bytes_per_cycle.denominator)
+                for tier in dram.tiers
+            ),
+        )
 
     def timing(self) -> DramTiming:
+        """Raises InputError for tiers that are none."""
         from ridgeline.mapping.schedule import DramTiming
+        from ridgeline.mapping.schedule import Tier as Rate
 
         return DramTiming(
             bytes_per_cycle=Fraction(self.bytes_numerator, self.bytes_denominator),
             read_latency_cycles=self.read_latency_cycles,
             write_latency_cycles=self.write_latency_cycles,
+            tiers=tuple(
+                Rate(bytes=tier.bytes, bytes_per_cycle=Fraction(tier.bytes_numerator, tier.bytes_denominator)) for tier in self.tiers
+            ),
         )
 
 
@@ -181,12 +208,7 @@ def describe(
         engine=program.engine.sizes(FORMATS[number].bytes),
         entry=program.entry,
         memory_bytes=program.memory_bytes,
-        dram=Dram(
-            bytes_numerator=dram.bytes_per_cycle.numerator,
-            bytes_denominator=dram.bytes_per_cycle.denominator,
-            read_latency_cycles=dram.read_latency_cycles,
-            write_latency_cycles=dram.write_latency_cycles,
-        ),
+        dram=Dram.of(dram),
         inputs=tuple(_port(port) for port in graph.inputs),
         outputs=tuple(_port(port) for port in graph.outputs),
         layers=layers,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ridgeline.errors import InputError, nearest, unknown_name
 
 if TYPE_CHECKING:
+    from ridgeline.algorithm.layers import Work
     from ridgeline.algorithm.onnx.network import Network
 
 
@@ -18,19 +19,27 @@ def read_model(name_or_path: str, *, batch: int | None = None) -> Network:
     return read_network(_source(name_or_path), batch=batch)
 
 
+def read_work(name_or_path: str, *, batch: int | None = None) -> Work:
+    """The layers, from shapes alone: weights may be absent. Raises as `read_model`, for what has no shape or cannot be written as a nest."""
+    from ridgeline.algorithm.onnx import work
+
+    return work.read_work(_source(name_or_path, outline=True), batch=batch)
+
+
 def network_name(name_or_path: str) -> str:
     """`digits` of `examples/digits/digits.onnx`."""
     return Path(name_or_path).stem
 
 
-def _source(name_or_path: str) -> Path | bytes:
+def _source(name_or_path: str, *, outline: bool = False) -> Path | bytes:
     from ridgeline.algorithm import zoo
 
     path = Path(name_or_path)
     if path.exists():
         return path
     if name_or_path in zoo.names():
-        return zoo.model(name_or_path).SerializeToString(deterministic=True)
+        model = zoo.outline(name_or_path) if outline else zoo.model(name_or_path)
+        return model.SerializeToString(deterministic=True)
     if path.suffix or path.name != name_or_path:
         raise InputError(f"network {name_or_path!r} does not exist; give an ONNX file, or a name that `ridgeline show models` lists")
     if nearest(name_or_path, zoo.names()) is None:

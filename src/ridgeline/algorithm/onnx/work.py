@@ -2,239 +2,322 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from itertools import product
+from math import gcd, prod
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import onnx
-from onnx import NodeProto, TensorProto, helper, shape_inference
+from onnx import NodeProto, defs, helper
 
 from ridgeline.algorithm.layers import Layer, Work
 from ridgeline.algorithm.nest import Nest, parse
+from ridgeline.algorithm.onnx.qoperator import FORMS
+from ridgeline.algorithm.onnx.shapes import Outline, Shape, bodies, read_outline, reads
 from ridgeline.errors import InputError, UnsupportedError
 
 LARGEST = 2**62  # iterations of a layer
-SPATIAL = (("y", "r"), ("x", "q"), ("z", "t"))  # output and kernel axes
-REFUSED = frozenset({"LSTM", "GRU", "RNN", "DeformConv", "Attention", "MultiHeadAttention", "Einsum", "RotaryEmbedding"})
-
-Shapes = Mapping[str, tuple[int, ...]]
+WINDOWS = (("z", "t"), ("y", "r"), ("x", "q"))  # axes of the output and of the kernel; an image has the last two
+KINDS = {(True, True, True): "g", (True, False, True): "y", (False, True, True): "m", (True, True, False): "c"}
+"""What an axis is called by whether it is in the first operand, in the second, in the result."""
+REFUSED = frozenset({
+    "Attention", "CausalConvWithState", "DFT", "DeformConv", "Det", "FlexAttention", "GRU", "LSTM", "LinearAttention", "LinearClassifier",
+    "LinearRegressor", "RNN", "STFT", "SVMClassifier", "SVMRegressor",
+})  # fmt: skip
+"""Operators that multiply and accumulate, and are no single product."""
+_MOST_PHASES = 1024
 
 
 def read_work(source: Path | bytes, *, batch: int | None = None) -> Work:
-    """`batch` is the extent of a dynamic leading axis, 1 if not given. Raises InputError for a file that is none or lacks shapes, UnsupportedError for a
-    node that multiplies and cannot be written as a nest."""
-    model, name = _parsed(source)
-    _fix_batch(model, batch or 1, name)
-    shapes = _shapes(model, name)
+    """`batch` is the extent of dynamic leading axes, 1 if not given.
+
+    Raises InputError for a file that is none or lacks shapes, UnsupportedError for a node that multiplies and cannot be written as a nest.
+    """
+    outline = read_outline(source, batch=batch, needed={name.rpartition(".")[2] for name in _MAKERS})
     layers: list[Layer] = []
     others: list[str] = []
-    for node in model.graph.node:
-        maker = MAKERS.get(node.op_type)
-        label = node.name or node.output[0]
-        if node.op_type in REFUSED:
-            raise UnsupportedError(f"{name}: node '{label}' ({node.op_type}) multiplies, and cannot be written as a nest over axes")
-        if maker is None:
-            others.append(f"{label} ({node.op_type})")
-            continue
-        layers += [_checked(layer, name) for layer in maker(_Node(node=node, label=label, shapes=shapes, network=name))]
+    made: list[tuple[Layer, ...]] = []
+    taken: set[str] = set()
+    for proto in outline.nodes:
+        node = _Node(proto=proto, name=_unique(proto.name or next(filter(None, proto.output), proto.op_type), taken), outline=outline)
+        made.append(_layers(node))
+        layers += made[-1]
+        if not made[-1] and proto.op_type != "Constant":
+            others.append(f"{node.name} ({node.operator})")
     if not layers:
-        raise InputError(f"{name} has no layer that multiplies")
-    return Work(name=model.graph.name, layers=tuple(layers), others=tuple(others), feeds=_feeds(model, layers))
-
-
-def _parsed(source: Path | bytes) -> tuple[onnx.ModelProto, str]:
-    name = "the network" if isinstance(source, bytes) else f"'{source}'"
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(source if isinstance(source, bytes) else source.read_bytes())
-    except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # protobuf's own kinds
-        raise InputError(f"{name} is not an ONNX file, or is cut short") from error
-    if not model.graph.node:
-        raise InputError(f"{name} holds no ONNX graph")
-    return model, name
-
-
-def _fix_batch(model: onnx.ModelProto, batch: int, name: str) -> None:
-    weights = {item.name for item in model.graph.initializer}
-    for value in model.graph.input:
-        if value.name in weights:
-            continue
-        for place, dim in enumerate(value.type.tensor_type.shape.dim):
-            if dim.dim_value > 0:
-                continue
-            if place > 0:
-                raise InputError(f"{name}: axis {place} of input '{value.name}' has no fixed extent ({dim.dim_param or 'unknown'}); export it fixed")
-            dim.dim_value = batch
-
-
-def _shapes(model: onnx.ModelProto, name: str) -> Shapes:
-    """By tensor. What is known of outputs and intermediate values is inferred anew: it may hold another batch."""
-    del model.graph.value_info[:]
-    for value in model.graph.output:
-        for dim in value.type.tensor_type.shape.dim:
-            dim.Clear()
-    large = _set_aside(model)
-    try:
-        inferred = shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
-    except Exception as error:  # onnx's own kinds
-        raise InputError(f"{name}: its shapes cannot be inferred: {str(error).splitlines()[0]}") from error
-    shapes = {item.name: tuple(item.dims) for item in (*large, *model.graph.initializer)}
-    for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
-        dims = value.type.tensor_type.shape.dim
-        if all(dim.dim_value > 0 for dim in dims):
-            shapes.setdefault(value.name, tuple(dim.dim_value for dim in dims))
-    return shapes
-
-
-def _set_aside(model: onnx.ModelProto) -> list[TensorProto]:
-    """Takes large weights out of the graph, where they are inputs of known shape from here: inference copies all that it is given."""
-    large = [item for item in model.graph.initializer if prod(item.dims) > 4096 or item.data_location == TensorProto.EXTERNAL]
-    names = {item.name for item in large}
-    known = {value.name for value in model.graph.input}
-    kept = [item for item in model.graph.initializer if item.name not in names]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    model.graph.input.extend(
-        helper.make_tensor_value_info(item.name, item.data_type, list(item.dims)) for item in large if item.name not in known
-    )
-    return large
+        raise InputError(f"{outline.source} has no layer that multiplies; its nodes are {_listed(others)}")
+    return Work(name=outline.name, layers=tuple(layers), others=tuple(others), feeds=_feeds(outline.nodes, made))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Node:
-    node: NodeProto
-    label: str
-    shapes: Shapes
-    network: str
+    """A node under a name that no other has."""
 
-    def shape(self, tensor: str) -> tuple[int, ...]:
-        if tensor not in self.shapes:
-            raise InputError(f"{self.network}: the shape of '{tensor}' at node '{self.label}' ({self.node.op_type}) is not known; export it with fixed shapes")
-        return self.shapes[tensor]
+    proto: NodeProto
+    name: str
+    outline: Outline
+
+    @property
+    def operator(self) -> str:
+        """With its domain, unless it is ONNX's own: Conv, com.microsoft.QGemm."""
+        return self.proto.op_type if self.proto.domain in ("", "ai.onnx") else f"{self.proto.domain}.{self.proto.op_type}"
+
+    @property
+    def operands(self) -> tuple[str, str]:
+        first, second = _OPERANDS.get(self.operator, (0, 1))
+        if len(self.proto.input) <= second:
+            raise self.error(f"it has {len(self.proto.input)} inputs; export the network again")
+        return self.proto.input[first], self.proto.input[second]
+
+    def shapes(self) -> tuple[Shape, Shape, Shape]:
+        """Of the operands and the result."""
+        first, second = self.operands
+        return self.shape(first), self.shape(second), self.shape(self.proto.output[0])
+
+    def shape(self, tensor: str) -> Shape:
+        shape = self.outline.shapes.get(tensor)
+        if shape is None:
+            why = self.outline.fault()
+            raise self.error(f"the shape of '{tensor}' is not known" + (f": {why}" if why else "; export the network with fixed shapes"))
+        if min(shape, default=1) < 1:
+            raise self.error(f"'{tensor}' would have the shape {shape}, without an element")
+        return shape
+
+    def integers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
+        """A list of an attribute's, as long as its default."""
+        value = self.attribute(name, default)
+        if not isinstance(value, (list, tuple)) or len(cast("Sequence[Any]", value)) != len(default):
+            raise self.error(f"its {name} are {value!r}; {len(default)} whole numbers are needed")
+        return tuple(int(item) for item in cast("Sequence[Any]", value))
+
+    def steps(self, name: str, count: int) -> tuple[int, ...]:
+        """Strides or dilations: one for each axis, at least 1."""
+        found = self.integers(name, (1,) * count)
+        if min(found) < 1:
+            raise self.error(f"its {name} are {found}; they must be at least 1")
+        return found
 
     def attribute(self, name: str, default: Any) -> Any:
-        return next((helper.get_attribute_value(item) for item in self.node.attribute if item.name == name), default)
+        return next((helper.get_attribute_value(item) for item in self.proto.attribute if item.name == name), default)
 
-    def layer(self, nest: Nest, inputs: Sequence[str], suffix: str = "") -> Layer:
-        return Layer(name=self.label + suffix, operator=self.node.op_type, nest=nest, inputs=tuple(inputs), output=self.node.output[0])
+    def layer(self, nest: Nest, suffix: str = "") -> Layer:
+        if nest.iterations > LARGEST:
+            raise self.error(f"it has {nest.iterations:,} iterations; at most 2^62 can be counted")
+        return Layer(name=self.name + suffix, operator=self.operator, nest=nest, inputs=self.operands, output=self.proto.output[0])
 
-    def refuse(self, why: str) -> UnsupportedError:
-        return UnsupportedError(f"{self.network}: node '{self.label}' ({self.node.op_type}): {why}")
+    def error(self, why: str) -> InputError:
+        return InputError(f"{self.outline.source}: node '{self.name}' ({self.operator}): {why}")
 
-
-def _conv(item: _Node) -> list[Layer]:
-    quantised = item.node.op_type == "QLinearConv"
-    data, weights = item.node.input[0], item.node.input[3 if quantised else 1]
-    kernel, output = item.shape(weights), item.shape(item.node.output[0])
-    rank = len(kernel) - 2
-    if not 1 <= rank <= len(SPATIAL):
-        raise item.refuse(f"a convolution over {rank} axes; up to {len(SPATIAL)} are known")
-    groups = item.attribute("group", 1)
-    axes = {"n": output[0], "g": groups, "m": kernel[0] // groups, "c": kernel[1]}
-    strides, dilations = item.attribute("strides", [1] * rank), item.attribute("dilations", [1] * rank)
-    return [item.layer(_conv_nest(axes, output[2:], kernel[2:], strides, dilations), (data, weights))]
+    def refusal(self, why: str) -> UnsupportedError:
+        return UnsupportedError(f"{self.outline.source}: node '{self.name}' ({self.operator}): {why}")
 
 
-def _conv_nest(axes: dict[str, int], output: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> Nest:
-    """One-dimensional convolutions run along x."""
-    pairs = SPATIAL[1:2] if len(output) == 1 else SPATIAL[: len(output)]
-    factors: dict[str, int] = {}
-    windows: list[str] = []
-    for (place, tap), size, taps, stride, dilation in zip(pairs, output, kernel, strides, dilations, strict=True):
-        axes |= {place: size}
-        factors |= {f"s{place}": stride, f"d{place}": dilation}
-        windows.append(f"({place}*s{place}+{tap}*d{place})")
-    axes |= {tap: taps for (_, tap), taps in zip(pairs, kernel, strict=True)}
-    group = "g " if axes["g"] > 1 else ""
-    if not group:
-        del axes["g"]
-    places, taps = " ".join(place for place, _ in pairs), " ".join(tap for _, tap in pairs)
-    notation = f"n {group}c {' '.join(windows)}, {group}m c {taps} -> n {group}m {places}"
-    return parse(notation, axes=axes, factors=factors, multiplies=True)
+def _layers(node: _Node) -> tuple[Layer, ...]:
+    """None for a node that does not multiply and accumulate, or does so ahead of all runs."""
+    if not _is_known(node.proto):
+        raise node.refusal(
+            "ONNX has no such operator, so that nothing tells what it multiplies; export the network with ONNX's own operators"
+        )
+    if _multiplies_inside(node.proto):
+        raise node.refusal("its body multiplies, and how often it runs is not known; export the network with the loop unrolled")
+    maker = _MAKERS.get(node.operator)
+    if node.proto.op_type in REFUSED:
+        raise node.refusal("it multiplies, and cannot be written as a nest; export the network with it taken apart into products")
+    if maker is None or node.outline.constants.issuperset(node.proto.output):
+        return ()
+    return tuple(maker(node))
 
 
-def _conv_transpose(item: _Node) -> list[Layer]:
-    """As many convolutions as the strides have phases: output s i + p takes the taps that fall on it, one in s, each at an input pixel."""
-    data, weights = item.node.input[:2]
-    image, kernel, output = item.shape(data), item.shape(weights), item.shape(item.node.output[0])
-    rank = len(kernel) - 2
-    strides, dilations = item.attribute("strides", [1] * rank), item.attribute("dilations", [1] * rank)
-    if rank > len(SPATIAL) or any(dilation != 1 for dilation in dilations):
-        raise item.refuse("a dilated transposed convolution")
-    groups = item.attribute("group", 1)
-    layers: list[Layer] = []
-    for number in range(prod(strides)):
-        phases = [number // prod(strides[place + 1 :]) % stride for place, stride in enumerate(strides)]
-        taps = [-(-(size - phase) // stride) for size, phase, stride in zip(kernel[2:], phases, strides, strict=True)]
-        places = [-(-(size - phase) // stride) for size, phase, stride in zip(output[2:], phases, strides, strict=True)]
-        if min(taps) < 1 or min(places) < 1:
-            continue
-        axes = {"n": image[0], "g": groups, "m": kernel[1], "c": kernel[0] // groups}
-        nest = _conv_nest(axes, places, taps, [1] * rank, [1] * rank)
-        layers.append(item.layer(nest, (data, weights), f"[{','.join(map(str, phases))}]" if prod(strides) > 1 else ""))
-    return layers
+def _is_known(proto: NodeProto) -> bool:
+    domain = "" if proto.domain == "ai.onnx" else proto.domain
+    last = any(item.name == "channels_last" and item.i for item in proto.attribute)
+    return defs.has(proto.op_type, domain) or ((domain, proto.op_type) in FORMS and not last)
 
 
-def _matmul(item: _Node) -> list[Layer]:
-    quantised = item.node.op_type == "QLinearMatMul"
-    first, second = item.node.input[0], item.node.input[3 if quantised else 1]
-    a, b, output = item.shape(first), item.shape(second), item.shape(item.node.output[0])
-    rows, inner, columns = (a[-2] if len(a) > 1 else 1), a[-1], (b[-1] if len(b) > 1 else 1)
-    if len(b) <= 2 or prod(b[:-2]) == 1:
-        return [item.layer(_product(1, prod(a[:-1]), inner, columns), (first, second))]
-    heads = prod(output) // (rows * columns)
-    if prod(b[:-2]) != heads or prod(a[:-2]) not in (1, heads):
-        raise item.refuse(f"a product of {a} and {b}, whose leading axes repeat in part")
-    if prod(a[:-2]) == 1:
-        return [item.layer(_product(1, rows, inner, columns * heads), (first, second))]
-    return [item.layer(_product(heads, rows, inner, columns), (first, second))]
+def _multiplies_inside(proto: NodeProto) -> bool:
+    inner = [node for body in bodies(proto) for node in body.node]
+    return any(node.op_type in REFUSED or node.op_type in _MAKERS or not _is_known(node) or _multiplies_inside(node) for node in inner)
 
 
-def _gemm(item: _Node) -> list[Layer]:
-    first, second = item.node.input[:2]
-    a, b = item.shape(first), item.shape(second)
-    rows, inner = (a[1], a[0]) if item.attribute("transA", 0) else (a[0], a[1])
-    return [item.layer(_product(1, rows, inner, b[0] if item.attribute("transB", 0) else b[1]), (first, second))]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Window:
+    """Along one axis: `size` positions, each of `taps`."""
+
+    size: int = 1
+    taps: int = 1
+    stride: int = 1
+    dilation: int = 1
 
 
-def _product(heads: int, rows: int, inner: int, columns: int) -> Nest:
-    """Rows are y, columns m: as a convolution of one pixel an output row has them."""
-    if heads == 1:
-        return parse("y c, c m -> y m", axes={"m": columns, "c": inner, "y": rows}, multiplies=True)
-    return parse("g y c, g c m -> g y m", axes={"g": heads, "m": columns, "c": inner, "y": rows}, multiplies=True)
+def _conv(node: _Node) -> Iterator[Layer]:
+    image, kernel, output = node.shapes()
+    groups, rank = _groups(node, image, kernel), len(kernel) - 2
+    if kernel[1] * groups != image[1] or kernel[0] % groups:
+        raise node.error(f"a weight of the shape {kernel} in {groups} groups does not fit an input of {image[1]} channels")
+    steps = zip(output[2:], kernel[2:], node.steps("strides", rank), node.steps("dilations", rank), strict=True)
+    windows = [_Window(size=size, taps=taps, stride=stride, dilation=dilation) for size, taps, stride, dilation in steps]
+    yield node.layer(_convolution({"n": output[0], "g": groups, "m": kernel[0] // groups, "c": kernel[1]}, windows))
 
 
-MAKERS: Mapping[str, Callable[[_Node], list[Layer]]] = {
+def _conv_transpose(node: _Node) -> Iterator[Layer]:
+    """As many convolutions as its strides have phases: of the outputs at s*i + p, each takes one tap in s, so that no multiplication is by a zero
+    between two pixels."""
+    image, kernel, output = node.shapes()
+    groups, rank = _groups(node, image, kernel), len(kernel) - 2
+    if kernel[0] != image[1] or kernel[0] % groups:
+        raise node.error(f"a weight of the shape {kernel} in {groups} groups does not fit an input of {image[1]} channels")
+    strides, dilations = node.steps("strides", rank), node.steps("dilations", rank)
+    if prod(min(taps, stride) for taps, stride in zip(kernel[2:], strides, strict=True)) > _MOST_PHASES:
+        raise node.refusal(f"its strides {strides} make more than {_MOST_PHASES:,} convolutions of it")
+    begins = _begins(node, image[2:], kernel[2:], output[2:])
+    places = zip(output[2:], begins, kernel[2:], strides, dilations, strict=True)
+    phases = [dict(_phases(size, begin, taps, stride=stride, dilation=dilation)) for size, begin, taps, stride, dilation in places]
+    axes = {"n": output[0], "g": groups, "m": kernel[1], "c": kernel[0] // groups}
+    for chosen in product(*phases):
+        suffix = f"[{','.join(map(str, chosen))}]" if max(strides) > 1 else ""
+        yield node.layer(_convolution(dict(axes), [found[phase] for found, phase in zip(phases, chosen, strict=True)]), suffix)
+
+
+def _groups(node: _Node, image: Shape, kernel: Shape) -> int:
+    groups = node.attribute("group", 1)
+    if not 3 <= len(kernel) <= 2 + len(WINDOWS) or len(image) != len(kernel):
+        raise node.refusal(f"a convolution of {image} with {kernel}; one to {len(WINDOWS)} axes can be convolved")
+    if not isinstance(groups, int) or groups < 1:
+        raise node.error(f"it has {groups!r} groups; it must have at least 1")
+    return groups
+
+
+def _begins(node: _Node, image: Shape, kernel: Shape, output: Shape) -> tuple[int, ...]:
+    """The outputs that are cut off before the first, along each axis."""
+    rank = len(image)
+    mode = cast("bytes", node.attribute("auto_pad", b"NOTSET")).decode()
+    if mode in ("NOTSET", "VALID") and node.attribute("output_shape", None) is None:
+        return node.integers("pads", (0,) * (2 * rank))[:rank] if mode == "NOTSET" else (0,) * rank
+    strides, dilations, extra = node.steps("strides", rank), node.steps("dilations", rank), node.integers("output_padding", (0,) * rank)
+    places = zip(image, kernel, output, strides, dilations, extra, strict=True)
+    cut = [stride * (size - 1) + (taps - 1) * dilation + 1 + more - out for size, taps, out, stride, dilation, more in places]
+    return tuple(max(0, each) // 2 if mode == "SAME_UPPER" else (max(0, each) + 1) // 2 for each in cut)
+
+
+def _phases(size: int, begin: int, taps: int, *, stride: int, dilation: int) -> Iterator[tuple[int, _Window]]:
+    """Of `size` outputs from `begin`: by phase p those at s*i + p, which take the taps r of r*d = p (mod s)."""
+    shared = gcd(stride, dilation)
+    period = stride // shared
+    for first in range(min(taps, period)):
+        phase = first * dilation % stride
+        places = -((phase - begin - size) // stride) + (phase - begin) // stride
+        if places:
+            yield phase, _Window(size=places, taps=-(-(taps - first) // period), dilation=dilation // shared)
+
+
+def _convolution(axes: Mapping[str, int], windows: Sequence[_Window]) -> Nest:
+    """One-dimensional convolutions have a single row."""
+    windows = [*[_Window()] * (2 - len(windows)), *windows]
+    named = list(zip(WINDOWS[-len(windows) :], windows, strict=True))
+    sizes = {axis: size for axis, size in axes.items() if axis != "g" or size > 1}
+    sizes |= {place: window.size for (place, _), window in named} | {tap: window.taps for (_, tap), window in named}
+    factors = {f"s{place}": window.stride for (place, _), window in named} | {f"d{place}": window.dilation for (place, _), window in named}
+    group, places, taps = "g " if "g" in sizes else "", " ".join(place for (place, _), _ in named), " ".join(tap for (_, tap), _ in named)
+    indices = " ".join(f"({place}*s{place}+{tap}*d{place})" for (place, tap), _ in named)
+    return parse(f"n {group}c {indices}, {group}m c {taps} -> n {group}m {places}", axes=sizes, factors=factors, multiplies=True)
+
+
+def _matmul(node: _Node) -> Iterator[Layer]:
+    a, b, _ = node.shapes()
+    first = {f"b{place}": size for place, size in enumerate(a[-3::-1])} | dict(zip(("y", "c")[-len(a) :], a[-2:], strict=True))
+    second = {f"b{place}": size for place, size in enumerate(b[-3::-1])} | dict(zip(("c", "m"), b[-2:], strict=False))
+    yield _product(node, first, second, (first.keys() | second.keys()) - {"c"})
+
+
+def _gemm(node: _Node) -> Iterator[Layer]:
+    a, b, _ = node.shapes()
+    if len(a) != 2 or len(b) != 2:
+        raise node.error(f"a product of {a} and {b}; both must be matrices")
+    rows, inner = a[::-1] if node.attribute("transA", 0) else a
+    depth, columns = b[::-1] if node.attribute("transB", 0) else b
+    yield _product(node, {"y": rows, "c": inner}, {"c": depth, "m": columns}, ("y", "m"))
+
+
+def _einsum(node: _Node) -> Iterator[Layer]:
+    """Of two operands, of which each letter is in both, or in one and in the result; an elementwise product is no layer."""
+    equation = cast("bytes", node.attribute("equation", b"")).decode().replace(" ", "")
+    left, arrow, right = equation.partition("->")
+    terms = left.split(",")
+    if len(terms) == 1:
+        return
+    if len(terms) > 2:
+        raise node.refusal(f"'{equation}' is a product of {len(terms)} operands; export the network with products of two")
+    first, second = (_letters(node, term, node.shape(tensor)) for term, tensor in zip(terms, node.operands, strict=True))
+    dots = {label for label in {**first, **second} if label.isdigit()}
+    once = {letter for letter in left if letter.isalpha() and left.count(letter) == 1}
+    result = {*right.replace("...", ""), *(dots if "..." in right else ())} if arrow else once | dots
+    if not first.keys() == second.keys() == result:
+        yield _product(node, first, second, result)
+
+
+def _letters(node: _Node, term: str, shape: Shape) -> dict[str, int]:
+    """The extent of each letter; what the dots stand for is numbered from the last."""
+    before, dots, after = term.partition("...")
+    hidden = len(shape) - len(before) - len(after)
+    letters = [*before, *(str(place) for place in reversed(range(hidden if dots else 0))), *after]
+    if len(letters) != len(shape) or len(set(letters)) != len(letters):
+        raise node.refusal(f"'{term}' does not name each axis of {shape} once")
+    return dict(zip(letters, shape, strict=True))
+
+
+def _product(node: _Node, first: Mapping[str, int], second: Mapping[str, int], result: Collection[str]) -> Layer:
+    """A matrix product, or several (g): axes of one operand alone are rows (y) or columns (m), merged."""
+    first, second = ({label: size for label, size in operand.items() if size > 1} for operand in (first, second))
+    sizes = {"g": 1, "m": 1, "c": 1, "y": 1}
+    for label in {**first, **second}:
+        kind = KINDS.get((label in first, label in second, label in result))
+        if kind is None or (kind in "gc" and first[label] != second[label]):
+            raise node.refusal(
+                f"a product of {node.shape(node.operands[0])} and {node.shape(node.operands[1])}, where axis '{label}' does not fit"
+            )
+        sizes[kind] *= first.get(label) or second[label]
+    if sizes["g"] > 1:
+        return node.layer(parse("g y c, g c m -> g y m", axes=sizes, multiplies=True))
+    del sizes["g"]
+    return node.layer(parse("y c, c m -> y m", axes=sizes, multiplies=True))
+
+
+_MAKERS: Mapping[str, Callable[[_Node], Iterator[Layer]]] = {
     "Conv": _conv,
     "ConvInteger": _conv,
-    "QLinearConv": _conv,
     "ConvTranspose": _conv_transpose,
+    "Einsum": _einsum,
+    "Gemm": _gemm,
     "MatMul": _matmul,
     "MatMulInteger": _matmul,
+    "QLinearConv": _conv,
     "QLinearMatMul": _matmul,
-    "Gemm": _gemm,
+    "com.microsoft.QGemm": _gemm,
 }
+_OPERANDS: Mapping[str, tuple[int, int]] = {name: (0, 3 if "Q" in name else 1) for name in _MAKERS}
 
 
-def _checked(layer: Layer, name: str) -> Layer:
-    if layer.nest.iterations > LARGEST:
-        raise InputError(f"{name}: node '{layer.name}' has {layer.nest.iterations:,} iterations; at most 2^62 can be counted")
-    return layer
+def _feeds(nodes: Sequence[NodeProto], made: Sequence[tuple[Layer, ...]]) -> tuple[tuple[str, str], ...]:
+    """What a shape tells of a tensor is not what a layer made."""
+    origins: dict[str, tuple[str, ...]] = {}
+    pairs: dict[tuple[str, str], None] = {}
+    for node, layers in zip(nodes, made, strict=True):
+        above = tuple(dict.fromkeys(origin for tensor in reads(node) for origin in origins.get(tensor, ())))
+        pairs |= dict.fromkeys((origin, layer.name) for layer in layers for origin in above)
+        below = tuple(layer.name for layer in layers) or (() if node.op_type in ("Shape", "Size") else above)
+        origins |= dict.fromkeys(node.output, below)
+    return tuple(pairs)
 
 
-def _feeds(model: onnx.ModelProto, layers: Sequence[Layer]) -> tuple[tuple[str, str], ...]:
-    made = {layer.output for layer in layers}
-    names: dict[str, list[str]] = {}
-    for layer in layers:
-        names.setdefault(layer.output, []).append(layer.name)
-    origins: dict[str, frozenset[str]] = {}
-    for node in model.graph.node:
-        above = frozenset(origin for tensor in node.input for origin in origins.get(tensor, frozenset[str]()))
-        for tensor in node.output:
-            origins[tensor] = frozenset(names[tensor]) if tensor in made else above
-    pairs = [(origin, layer.name) for layer in layers for tensor in layer.inputs for origin in sorted(origins.get(tensor, frozenset[str]()))]
-    return tuple(dict.fromkeys(pairs))
+def _unique(name: str, taken: set[str]) -> str:
+    candidate, number = name, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    taken.add(candidate)
+    return candidate
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

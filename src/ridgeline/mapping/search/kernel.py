@@ -493,14 +493,35 @@ def _ahead(p, factors, slot, axis):
     return total
 
 
+GOAL = np.dtype(
+    [
+        ("kind", np.int64),  # ENERGY, CYCLES, PRODUCT, SUM
+        ("rate", np.float64),  # of a sum: pJ a cycle
+        ("most", np.float64),  # the worth from which a state is dropped
+        ("most_energy", np.float64),
+        ("most_cycles", np.float64),
+    ]
+)
+ENERGY, CYCLES, PRODUCT, SUM = range(4)
+
+
 @njit(cache=True)
-def worth(objective, energy, cycles):
-    """What is minimised: 0 energy, 1 cycles, 2 their product."""
-    if objective == 0:
+def worth(kind, rate, energy, cycles):
+    """What is minimised."""
+    if kind == ENERGY:
         return energy
-    if objective == 1:
+    if kind == CYCLES:
         return cycles
-    return energy * cycles
+    if kind == PRODUCT:
+        return energy * cycles
+    return energy + rate * cycles
+
+
+@njit(cache=True)
+def _is_beaten(goal, s):
+    if s.least_energy > goal.most_energy or s.least_cycles > goal.most_cycles:
+        return True
+    return worth(goal.kind, goal.rate, s.least_energy, s.least_cycles) >= goal.most
 
 
 NONE, ALL, DIVISORS, REST = range(4)  # which factors a slot may take of an axis
@@ -526,10 +547,9 @@ def _next_factor(mode, left, factor):
 
 
 @njit(cache=True, nogil=True)
-def expand(p, source, target, slot, axis, order, mode, first, limits):
-    """Every state with every factor of an axis at a slot in time. limits: (objective, the worth from which a state is dropped, front (points, 2) of
-    known energies and cycles). Returns (states, dropped as too large, dropped by the bound, whether `target` was too small)."""
-    objective, most, front = limits
+def expand(p, source, target, slot, axis, order, mode, first, goal):
+    """Every state with every factor of an axis at a slot in time. Returns (states, dropped as too large, dropped by the bound, whether `target` was
+    too small)."""
     made, large, bounded = 0, 0, 0
     for i in range(len(source)):
         left = _ceil(p.sizes[axis], source[i].current[axis] * _ahead(p, source[i].factors, slot, axis))
@@ -548,7 +568,7 @@ def expand(p, source, target, slot, axis, order, mode, first, limits):
                 s.factors[slot, axis] = 1
                 _append(p, s, slot, axis, factor)
                 _bound(p, s, slot, first)
-            if is_beaten(objective, most, front, s.least_energy, s.least_cycles):
+            if _is_beaten(goal, s):
                 bounded += 1
             else:
                 made += 1
@@ -557,14 +577,13 @@ def expand(p, source, target, slot, axis, order, mode, first, limits):
 
 
 @njit(cache=True, nogil=True)
-def begin(p, pool, limits):
+def begin(p, pool, goal):
     """The multipliers' own accesses, with all spatial factors known. Returns the states left."""
-    objective, most, front = limits
     made = 0
     for i in range(len(pool)):
         _begin(p, pool[i])
         _bound(p, pool[i], -1, 0)
-        if not is_beaten(objective, most, front, pool[i].least_energy, pool[i].least_cycles):
+        if not _is_beaten(goal, pool[i]):
             if made < i:
                 pool[made] = pool[i]
             made += 1
@@ -637,16 +656,6 @@ def _settle(p, s, slot, axis):
     for b in range(p.boundaries + 1):
         if p.boundary_slot[b] <= k:
             s.spread[b, axis] = min(s.spread[b, axis], most)
-
-
-@njit(cache=True)
-def is_beaten(objective, most, front, energy, cycles):
-    if objective < 3:
-        return worth(objective, energy, cycles) >= most
-    for k in range(len(front)):
-        if front[k, 0] <= energy and front[k, 1] <= cycles:
-            return True
-    return False
 
 
 @njit(cache=True, nogil=True)

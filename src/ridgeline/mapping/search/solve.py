@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import inf
+from threading import Lock
 from time import perf_counter
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,14 +28,31 @@ from ridgeline.mapping.search import kernel
 from ridgeline.mapping.search.space import Space, SpaceName, spaces, unrollings
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-Objective = Literal["energy", "latency", "edp"]
-OBJECTIVES: tuple[Objective, ...] = ("energy", "latency", "edp")
 WIDTHS = (200, 3_000, 40_000, 400_000)
-NO_FRONT = np.empty((0, 2))
 PARALLEL = 20_000  # states of a slot from which it is worth the threads
 THREADS = 2
 CHUNK = 4_000  # states that are grown at once: a budget is looked at in between
 SLACK = 1e-9  # of float sums, relative
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What is minimised: kernel.ENERGY, CYCLES, PRODUCT, or SUM, energy + rate x cycles; among mappings within the caps."""
+
+    kind: int
+    rate: float = 0.0
+    most_energy_pj: float = inf
+    most_cycles: float = inf
+
+    def worth(self, energy_pj: float, cycles: float) -> float:
+        return kernel.worth(self.kind, self.rate, energy_pj, cycles)
+
+    def record(self, most: float) -> Any:
+        values = (self.kind, self.rate, most, self.most_energy_pj * (1 + SLACK), self.most_cycles)
+        return np.array([values], kernel.GOAL)[0]
+
+
+LEAST_ENERGY, LEAST_CYCLES, LEAST_EDP = Goal(kind=kernel.ENERGY), Goal(kind=kernel.CYCLES), Goal(kind=kernel.PRODUCT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,37 +89,29 @@ class Found:
     covered: Covered
     time_s: float
 
-    @property
-    def optimal(self) -> bool:
-        return self.gap == 0
-
-
-def worth(objective: Objective, energy_pj: float, cycles: float) -> float:
-    return {"energy": energy_pj, "latency": cycles, "edp": energy_pj * cycles}[objective]
-
 
 def best_mapping(
-    nest: Nest, chip: Chip, objective: Objective = "edp", *, space: SpaceName = "full", conventions: Conventions | None = None,
-    budget_s: float | None = None,
+    nest: Nest, chip: Chip, goal: Goal, *, space: SpaceName = "full", conventions: Conventions | None = None, stop: float | None = None,
+    known: Sequence[tuple[LoopMapping, Estimate]] = (),
 ) -> Found:  # fmt: skip
-    """Of one layer. Of equal ones in latency, the one of least energy that is seen. With `budget_s`, the best so far with its gap. Raises
-    DoesNotFitError where no mapping fits the chip, InputError or UnsupportedError for what the search does not cover."""
+    """Of one layer. `stop` is a time of `perf_counter` at which the best so far is returned with its gap; `known` are mappings to start from.
+    Raises DoesNotFitError where no mapping fits the chip and the caps, InputError or UnsupportedError for what the search does not cover."""
     start = perf_counter()
     check_nest(nest)
-    rules = conventions or Conventions()
-    stop = None if budget_s is None else start + budget_s
-    every = list(spaces(nest, chip, rules, space))
-    run = _Run(objective=OBJECTIVES.index(objective), name=objective, stop=stop)
+    every = list(spaces(nest, chip, conventions or Conventions(), space))
+    run = _Run(goal=goal, stop=stop)
+    for pair in known:
+        run.offer(*pair)
     for width in WIDTHS:
-        run.set_aside = np.inf
+        run.set_aside = inf
         for item in every:
             run.search(item, width)
-        if run.found is not None and (run.set_aside >= run.most * (1 - SLACK) or run.late):
+        if (run.found is not None and run.set_aside >= run.most * (1 - SLACK)) or run.set_aside == inf or run.late:
             break
     if run.found is None:
-        raise DoesNotFitError(_no_mapping(nest, chip, every))
+        raise DoesNotFitError(_no_mapping(nest, chip))
     mapping, made = run.found
-    exact = worth(objective, made.energy_pj, made.cycles)
+    exact = goal.worth(made.energy_pj, made.cycles)
     least = min(run.set_aside, run.inexact)
     gap = 0.0 if least >= exact * (1 - SLACK) else 1 - least / exact
     return Found(mapping=mapping, estimate=made, worth=exact, gap=gap, space=space, covered=run.covered, time_s=perf_counter() - start)
@@ -109,15 +120,15 @@ def best_mapping(
 class _Run:
     """The state of one search: the best so far, and what has been set aside."""
 
-    def __init__(self, objective: int, name: Objective, stop: float | None) -> None:
-        self.objective = objective
-        self.name: Objective = name
+    def __init__(self, goal: Goal, stop: float | None) -> None:
+        self.goal = goal
         self.stop = stop
-        self.most = np.inf
+        self.most = inf
         self.found: tuple[LoopMapping, Estimate] | None = None
-        self.set_aside = np.inf
-        self.inexact = np.inf  # the least bound of a mapping that costs more than its bound
+        self.set_aside = inf
+        self.inexact = inf  # the least bound of a mapping that costs more than its bound
         self.covered = Covered()
+        self._lock = Lock()  # orders are tried side by side
 
     @property
     def late(self) -> bool:
@@ -139,17 +150,27 @@ class _Run:
         kernel.finish(space.problem, pool)
         self._collect(space, pool)
 
-    @property
-    def limits(self) -> tuple[int, float, Array]:
-        return self.objective, self.most, NO_FRONT
+    def offer(self, mapping: LoopMapping, made: Estimate) -> bool:
+        """Keeps a mapping if it is the best so far; of equal worth, the one of less energy, then of fewer cycles."""
+        if made.energy_pj > self.goal.most_energy_pj * (1 + SLACK) or made.cycles > self.goal.most_cycles:
+            return False
+        exact = self.goal.worth(made.energy_pj, made.cycles)
+        better = self.found is None or (exact, made.energy_pj, made.cycles) < (self.most, self.found[1].energy_pj, self.found[1].cycles)
+        if better:
+            self.most, self.found = exact, (mapping, made)
+        return better
+
+    def _add(self, covered: Covered) -> None:
+        with self._lock:
+            self.covered += covered
 
     def _begin(self, space: Space, width: int) -> Array:
         factors = unrollings(space)
         pool = np.zeros(len(factors), kernel.STATE)
         pool["factors"] = 1
         pool["factors"][:, : factors.shape[1], : factors.shape[2]] = factors
-        count = kernel.begin(space.problem, pool, self.limits)
-        self.covered += Covered(counted=len(factors), bounded=len(factors) - count)
+        count = kernel.begin(space.problem, pool, self.goal.record(self.most))
+        self._add(Covered(counted=len(factors), bounded=len(factors) - count))
         return self._narrow(space, pool[:count], -1, width, merged=False)
 
     def _grow(self, space: Space, pool: Array, slot: int, width: int) -> Array:
@@ -185,10 +206,10 @@ class _Run:
         while True:
             target = np.empty(room, kernel.STATE)
             made, large, bounded, short = kernel.expand(
-                space.problem, pool, target, slot, axis, number, space.modes[slot, axis], first, self.limits
+                space.problem, pool, target, slot, axis, number, space.modes[slot, axis], first, self.goal.record(self.most)
             )
             if not short:
-                self.covered += Covered(counted=made + bounded, large=large, bounded=bounded)
+                self._add(Covered(counted=made + bounded, large=large, bounded=bounded))
                 return target[:made].copy() if made < room // 2 else target[:made]
             room *= 4
 
@@ -197,44 +218,37 @@ class _Run:
         if merged and len(pool) > 1:
             chosen = np.empty(len(pool), np.int64)
             made = kernel.merge(space.problem, pool, slot, chosen)
-            self.covered += Covered(merged=len(pool) - made)
+            self._add(Covered(merged=len(pool) - made))
             pool = pool[chosen[:made]]
         limit = 1 if self.late else width
         if len(pool) > limit:
             values = self._values(pool)
             ordered = np.argsort(values, kind="stable")
-            self.set_aside = min(self.set_aside, float(values[ordered[limit]]))
+            with self._lock:
+                self.set_aside = min(self.set_aside, float(values[ordered[limit]]))
             pool = pool[ordered[:limit]]
         return pool
 
     def _values(self, pool: Array) -> Array:
-        if self.objective == 2:
-            return pool["least_energy"] * pool["least_cycles"]
-        return pool["least_energy" if self.objective == 0 else "least_cycles"]
+        energy, cycles = pool["least_energy"], pool["least_cycles"]
+        return (energy, cycles, energy * cycles, energy + self.goal.rate * cycles)[self.goal.kind]
 
     def _collect(self, space: Space, pool: Array) -> None:
-        """Costs the best ones exactly."""
+        """Costs the best ones exactly, until no other can be better."""
         values = self._values(pool)
-        for place in np.lexsort((pool["least_energy"], values)):
+        for place in np.lexsort((pool["least_cycles"], pool["least_energy"], values)):
             if values[place] >= self.most * (1 + SLACK):
                 break
             mapping = space.mapping(pool["factors"][place], pool["order"][place])
             made = estimate(mapping, space.nest, space.chip, space.conventions)
-            exact = worth(self.name, made.energy_pj, made.cycles)
-            if exact > values[place] * (1 + 1e-6):
+            known = self.goal.worth(made.energy_pj, made.cycles) <= values[place] * (1 + 1e-6)
+            if not known:
                 self.inexact = min(self.inexact, float(values[place]))
-            if self._is_better(exact, made):
-                self.most, self.found = exact, (mapping, made)
-            elif exact <= values[place] * (1 + 1e-6):
+            if not self.offer(mapping, made) and known:
                 break
 
-    def _is_better(self, exact: float, made: Estimate) -> bool:
-        if self.found is None or exact < self.most * (1 - SLACK):
-            return True
-        return exact <= self.most and made.energy_pj < self.found[1].energy_pj
 
-
-def _no_mapping(nest: Nest, chip: Chip, every: Sequence[Space]) -> str:
+def _no_mapping(nest: Nest, chip: Chip) -> str:
     """Which level lacked how many bytes for the smallest tiles."""
     for level in reversed(chip.levels[1:]):
         usable = level.usable_bytes

@@ -1,0 +1,237 @@
+"""The best mappings of several layers together.
+
+A network's energy and cycles are sums over its layers, and what is minimised, (sum of energies)^a x (sum of cycles)^b, is least at a corner of the
+lower hull of all pairs of sums: so at a choice in which every layer minimises energy + rate x cycles, for one rate. Each rate that is tried gives a
+line below which no choice lies, and a choice. The best point that all lines leave possible is the bound; the rate of the objective's slope there is
+tried next, until the bound is met (outer approximation of a quasi-concave objective).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from math import inf
+from time import perf_counter
+from typing import TypeAlias
+
+from ridgeline.algorithm.nest import Nest
+from ridgeline.errors import InputError
+from ridgeline.hardware.chip import Chip
+from ridgeline.mapping.estimate import Estimate
+from ridgeline.mapping.loops import Conventions, LoopMapping
+from ridgeline.mapping.search import kernel
+from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_EDP, LEAST_ENERGY, Covered, Found, Goal, best_mapping
+from ridgeline.mapping.search.space import SpaceName
+
+NAMES = {"energy": (1, 0), "latency": (0, 1), "edp": (1, 1), "ed2p": (1, 2)}
+MOST_POWER = 9
+MOST_RATES = 60
+TOLERANCE = 1e-9
+Progress: TypeAlias = Callable[[int, int], None]
+Point: TypeAlias = tuple[float, float]  # energy, cycles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """energy^energy_power x cycles^cycles_power."""
+
+    energy_power: int
+    cycles_power: int
+
+    def worth(self, energy_pj: float, cycles: float) -> float:
+        return energy_pj**self.energy_power * cycles**self.cycles_power
+
+
+def read_objective(text: str) -> Objective:
+    """`energy`, `latency`, `edp`, `ed2p`, or a product such as energy^2*latency. Raises InputError."""
+    if text in NAMES:
+        return Objective(energy_power=NAMES[text][0], cycles_power=NAMES[text][1])
+    powers = {"energy": 0, "latency": 0}
+    for part in text.split("*"):
+        name, _, power = part.partition("^")
+        if name not in powers or powers[name] or not (power or "1").isdigit() or not 1 <= int(power or 1) <= MOST_POWER:
+            raise InputError(f"objective '{text}': give {', '.join(NAMES)}, or a product such as energy^2*latency with powers up to {MOST_POWER}")
+        powers[name] = int(power or 1)
+    return Objective(energy_power=powers["energy"], cycles_power=powers["latency"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFound:
+    """`layers` holds one result for each nest that was given. gap: how much less than its worth the whole could be, relative."""
+
+    layers: tuple[Found, ...]
+    energy_pj: float
+    cycles: int
+    gap: float
+    covered: Covered
+    time_s: float
+
+
+@dataclass(slots=True, kw_only=True)
+class _Study:
+    """Each nest that occurs, once, with all mappings found for it so far."""
+
+    chip: Chip
+    space: SpaceName
+    conventions: Conventions
+    stop: float | None
+    nests: Sequence[Nest]
+    times: Sequence[int]
+    caps: Goal
+    progress: Progress
+    known: list[list[tuple[LoopMapping, Estimate]]] = field(default_factory=list[list[tuple[LoopMapping, Estimate]]])
+    covered: Covered = field(default_factory=Covered)
+
+    def solve(self, goals: Sequence[Goal]) -> list[Found]:
+        """A goal for each nest."""
+        done = 0
+
+        def one(number: int) -> Found:
+            nonlocal done
+            found = best_mapping(
+                self.nests[number], self.chip, goals[number], space=self.space, conventions=self.conventions, stop=self._stop(number),
+                known=self.known[number],
+            )  # fmt: skip
+            done += 1
+            self.progress(done, len(self.nests))
+            return found
+
+        with ThreadPoolExecutor(2) as threads:
+            found = list(threads.map(one, range(len(self.nests))))
+        for known, item in zip(self.known, found, strict=True):
+            known.append((item.mapping, item.estimate))
+            self.covered += item.covered
+        return found
+
+    def _stop(self, number: int) -> float | None:
+        """A fair part of the time that is left: two layers at a time."""
+        if self.stop is None:
+            return None
+        now = perf_counter()
+        return now + max(0.0, self.stop - now) * min(1.0, 2 / (len(self.nests) - number + 1))
+
+    def totals(self, found: Sequence[Found]) -> Point:
+        return (
+            sum(item.estimate.energy_pj * times for item, times in zip(found, self.times, strict=True)),
+            sum(item.estimate.cycles * times for item, times in zip(found, self.times, strict=True)),
+        )
+
+    def bound(self, found: Sequence[Found]) -> float:
+        """The least sum of worths."""
+        return sum(item.worth * (1 - item.gap) * times for item, times in zip(found, self.times, strict=True))
+
+    @property
+    def late(self) -> bool:
+        return self.stop is not None and perf_counter() > self.stop
+
+
+def map_nests(
+    nests: Sequence[Nest], chip: Chip, objective: Objective, *, space: SpaceName = "full", conventions: Conventions | None = None,
+    budget_s: float | None = None, progress: Progress | None = None,
+) -> NetworkFound:  # fmt: skip
+    """The best mapping of every nest, equal ones solved once. Raises what `best_mapping` raises."""
+    start = perf_counter()
+    keys = [_key(nest) for nest in nests]
+    places = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    unique = [nests[keys.index(key)] for key in places]
+    study = _Study(
+        chip=chip, space=space, conventions=conventions or Conventions(), stop=None if budget_s is None else start + budget_s, nests=unique,
+        times=[keys.count(key) for key in places], caps=LEAST_ENERGY, progress=progress or (lambda done, total: None),
+        known=[[] for _ in unique],
+    )  # fmt: skip
+    found, gap = _search(study, objective)
+    energy, cycles = study.totals(found)
+    return NetworkFound(
+        layers=tuple(found[places[key]] for key in keys),
+        energy_pj=energy,
+        cycles=int(cycles),
+        gap=gap,
+        covered=study.covered,
+        time_s=perf_counter() - start,
+    )
+
+
+def _key(nest: Nest) -> object:
+    """Nests of the same key cost the same."""
+    return (
+        tuple(nest.axes.items()),
+        tuple((operand.name, tuple(tuple(sorted(index.items())) for index in operand.indices)) for operand in nest.operands),
+    )
+
+
+def _search(study: _Study, objective: Objective) -> tuple[list[Found], float]:
+    if objective.cycles_power == 0:
+        return _lexicographic(study, LEAST_ENERGY)
+    if objective.energy_power == 0:
+        return _lexicographic(study, LEAST_CYCLES)
+    if len(study.nests) == 1 and objective.energy_power == objective.cycles_power == 1:
+        found = study.solve([LEAST_EDP])
+        return found, found[0].gap
+    return _product(study, objective)
+
+
+def _lexicographic(study: _Study, first: Goal) -> tuple[list[Found], float]:
+    """The least of one, and of those the least of the other."""
+    found = study.solve([first] * len(study.nests))
+    gap = 1 - study.bound(found) / sum(item.worth * times for item, times in zip(found, study.times, strict=True))
+    if study.late:
+        return found, gap
+    if first is LEAST_ENERGY:
+        goals = [replace(LEAST_CYCLES, most_energy_pj=item.estimate.energy_pj) for item in found]
+    else:
+        goals = [replace(LEAST_ENERGY, most_cycles=item.estimate.cycles) for item in found]
+    return study.solve(goals), max(0.0, gap)
+
+
+def _product(study: _Study, objective: Objective) -> tuple[list[Found], float]:
+    lines: list[tuple[float, float, float]] = []  # (of energy, of cycles, least): energy x e + cycles x c >= least
+    best: list[Found] = []
+    least = inf
+
+    def see(found: list[Found], energy: float, cycles: float) -> None:
+        nonlocal best, least
+        lines.append((energy, cycles, study.bound(found)))
+        value = objective.worth(*study.totals(found))
+        if value < least:
+            best, least = found, value
+
+    see(study.solve([LEAST_ENERGY] * len(study.nests)), 1, 0)
+    see(study.solve([LEAST_CYCLES] * len(study.nests)), 0, 1)
+    lowest = 0.0
+    for _ in range(MOST_RATES):
+        corner = min(_corners(lines), key=lambda point: objective.worth(*point))
+        lowest = objective.worth(*corner)
+        if lowest >= least * (1 - TOLERANCE) or study.late:
+            break
+        rate = objective.cycles_power * corner[0] / (objective.energy_power * corner[1])
+        found = study.solve([Goal(kind=kernel.SUM, rate=rate)] * len(study.nests))
+        previous = len(lines)
+        see(found, 1, rate)
+        if lines[previous][2] <= (corner[0] + rate * corner[1]) * (1 + TOLERANCE):
+            break  # no line cuts the corner off: what is left is the gap of single layers
+    return best, 0.0 if lowest >= least * (1 - TOLERANCE) else 1 - lowest / least
+
+
+def _corners(lines: Sequence[tuple[float, float, float]]) -> list[Point]:
+    """Of the region above all lines, towards the origin."""
+    ordered = sorted(lines, key=lambda line: line[1] / line[0] if line[0] else inf)
+    kept: list[tuple[float, float, float]] = []
+    for line in ordered:
+        while len(kept) >= 2 and _is_idle(kept[-2], kept[-1], line):
+            kept.pop()
+        kept.append(line)
+    return [_crossing(first, second) for first, second in pairwise(kept)]
+
+
+def _crossing(first: tuple[float, float, float], second: tuple[float, float, float]) -> Point:
+    (a, b, c), (d, e, f) = first, second
+    determinant = a * e - b * d
+    return (c * e - b * f) / determinant, (a * f - c * d) / determinant
+
+
+def _is_idle(first: tuple[float, float, float], middle: tuple[float, float, float], last: tuple[float, float, float]) -> bool:
+    """Whether the middle line leaves the corner of its neighbours as it is."""
+    energy, cycles = _crossing(first, last)
+    return middle[0] * energy + middle[1] * cycles >= middle[2]

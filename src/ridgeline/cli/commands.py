@@ -170,6 +170,32 @@ def verify(folder: Path, images: int | None, stalls: float, seed: int, wave: Pat
     _require(found.failure)
 
 
+@ridgeline.command("map")
+@click.argument("network")
+@click.option("--chip", required=True, help="A name that `ridgeline show chips` lists, or a TOML file.")
+@click.option("--objective", default="edp", show_default=True, help="energy, latency, edp, ed2p, or a product such as energy^2*latency.")
+@click.option("--space", type=click.Choice(["timeloop", "full"]), default="full", show_default=True, help="Factors that divide their axis, or all.")
+@click.option(
+    "--conventions", "rules", type=click.Choice(["ridgeline", "timeloop"]), default="ridgeline", show_default=True,
+    help="What is counted, where tools differ (docs/counts.md).",
+)
+@click.option("--batch", type=click.IntRange(min=1, max=MOST_BATCH), help="Extent of a dynamic leading axis.  [default: 1]")
+@click.option("--layers", help="Only the layers whose names hold this text.")
+@click.option("--budget", "budget_s", type=float, help="Stop after so many seconds, with the best so far and its proven gap.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for mapping.json and report.html.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
+def map_(as_json: bool, **given: Any) -> None:
+    """Map every layer of NETWORK on a chip, and prove how good the mapping is. Only shapes matter: weights may be absent."""
+    from ridgeline.flows.map import MapOptions, map_network
+
+    messages = Messages()
+    try:
+        summary = map_network(MapOptions(**given), messages)
+    finally:
+        messages.clear()
+    _print(summary, tables.mapped(summary, given["out"]), as_json=as_json)
+
+
 @ridgeline.command()
 @click.argument("what")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")

@@ -221,3 +221,26 @@ def _digits(value: float) -> str:
     from ridgeline.report.digits import four_digits
 
     return four_digits(value)
+
+
+def mapped(summary: Mapping[str, Any], out: Path | None) -> str:
+    """The result of `map`."""
+    total, certificate = summary["total"], summary["certificate"]
+    head = ("layer", "shape", "cycles", "uJ", "pJ a MAC", "utilisation %", "bound")
+    rows = [
+        (
+            layer["name"], layer["shape"], layer["cycles"], round(layer["energy_pj"] / 1e6, 3), round(layer["energy_pj"] / layer["macs"], 3),
+            round(100 * layer["utilization"], 1), layer["bound"],
+        )
+        for layer in summary["layers"]
+    ]  # fmt: skip
+    proof = "optimal" if certificate["optimal"] else f"within {100 * certificate['gap']:.2g} % of the optimum"
+    covered = summary["covered"]
+    lines = {
+        "network": f"{summary['network']} on {summary['chip']}",
+        "total": f"{total['cycles']:,} cycles, {total['energy_pj'] / 1e6:,.1f} uJ, {total['energy_pj'] / total['macs']:.4g} pJ a MAC",
+        "certificate": f"{summary['objective']} is {proof} in the space '{certificate['space']}'",
+        "search": f"{covered['counted']:,} partial mappings looked at, {covered['pruned']:,} pruned with proof, {summary['search_s']:.2f} s",
+        **({"report": str(out / "report.html")} if out is not None else {}),
+    }
+    return "\n".join([table(head, rows), "", pairs(lines)])

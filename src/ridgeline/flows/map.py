@@ -1,0 +1,138 @@
+"""`ridgeline map`: the best mapping of every layer of a network on a chip, with the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal
+
+from ridgeline.errors import InputError
+from ridgeline.flows import source
+from ridgeline.flows.folder import check_replaceable, output_folder
+from ridgeline.flows.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from ridgeline.algorithm.layers import Layer, Work
+    from ridgeline.hardware.chip import Chip
+    from ridgeline.mapping.loops import Conventions
+    from ridgeline.mapping.search.network import NetworkFound
+    from ridgeline.mapping.search.solve import Found
+
+Rules = Literal["ridgeline", "timeloop"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapOptions:
+    """What `ridgeline map` was asked. `layers` keeps those whose names hold the text."""
+
+    network: str
+    chip: str
+    objective: str = "edp"
+    space: Literal["timeloop", "full"] = "full"
+    rules: Rules = "ridgeline"
+    batch: int | None = None
+    layers: str | None = None
+    budget_s: float | None = None
+    out: Path | None = None
+
+
+def map_network(options: MapOptions, progress: Progress | None = None) -> Mapping[str, Any]:
+    """What `map --json` prints. Writes it with a report where `out` is given. Raises RidgelineError."""
+    from ridgeline.hardware.chip import read_chip
+    from ridgeline.mapping.search.network import map_nests, read_objective
+
+    start = perf_counter()
+    progress = progress or Silent()
+    objective, chip = read_objective(options.objective), read_chip(options.chip)
+    if options.budget_s is not None and options.budget_s <= 0:
+        raise InputError(f"--budget is {options.budget_s:g} seconds; it must be above 0")
+    if options.out is not None:
+        check_replaceable(options.out)
+    progress.step("reading the network")
+    work = source.read_work(options.network, batch=options.batch)
+    layers = _chosen(work, options.layers)
+    progress.step("mapping")
+    found = map_nests(
+        [layer.nest for layer in layers], chip, objective, space=options.space, conventions=conventions(options.rules),
+        budget_s=options.budget_s, progress=progress.advance,
+    )  # fmt: skip
+    summary = {**_summary(options, chip, work, layers, found), "time_s": round(perf_counter() - start, 4)}
+    if options.out is not None:
+        progress.step("writing the report")
+        _write(options.out, summary, chip)
+    return summary
+
+
+def conventions(rules: Rules) -> Conventions:
+    from ridgeline.mapping.loops import TIMELOOP, Conventions
+
+    return TIMELOOP if rules == "timeloop" else Conventions()
+
+
+def _chosen(work: Work, text: str | None) -> list[Layer]:
+    found = [layer for layer in work.layers if text is None or text in layer.name]
+    if not found:
+        names = ", ".join(layer.name for layer in work.layers[:8])
+        raise InputError(f"--layers '{text}': no layer's name holds it; there are {names}{', ...' if len(work.layers) > 8 else ''}")
+    return found
+
+
+def _summary(options: MapOptions, chip: Chip, work: Work, layers: list[Layer], found: NetworkFound) -> dict[str, Any]:
+    return {
+        "network": source.network_name(options.network),
+        "chip": chip.name,
+        "objective": options.objective,
+        "total": {
+            "cycles": found.cycles,
+            "energy_pj": found.energy_pj,
+            "edp_pj_s": found.energy_pj * found.cycles / (chip.clock_mhz * 1e6),
+            "time_s": found.cycles / (chip.clock_mhz * 1e6),
+            "macs": sum(layer.nest.macs for layer in layers),
+        },
+        "certificate": {"optimal": found.gap == 0, "gap": found.gap, "space": options.space, "conventions": options.rules},
+        "layers": [_layer(layer, item, chip) for layer, item in zip(layers, found.layers, strict=True)],
+        "not_mapped": list(work.others),
+        "covered": {"counted": found.covered.counted, "pruned": found.covered.pruned},
+        "search_s": round(found.time_s, 4),
+    }
+
+
+def _layer(layer: Layer, found: Found, chip: Chip) -> dict[str, Any]:
+    from ridgeline.mapping.text import nest_text
+
+    made = found.estimate
+    return {
+        "name": layer.name,
+        "operator": layer.operator,
+        "shape": layer.shape,
+        "macs": layer.nest.macs,
+        "cycles": made.cycles,
+        "energy_pj": made.energy_pj,
+        "energy_by_level": dict(made.energy_by_level),
+        "cycles_by_level": dict(made.cycles_by_level),
+        "traffic_bytes": {level: dict(traffic) for level, traffic in made.traffic_bytes.items()},
+        "occupied_bytes": dict(made.occupied_bytes),
+        "utilization": made.utilization,
+        "bound": made.bound,
+        "mapping": {
+            "loops": [{"axis": loop.axis, "size": loop.size, "array": loop.array} for loop in found.mapping.loops],
+            "positions": {tensor: dict(levels) for tensor, levels in found.mapping.positions.items()},
+            "text": nest_text(found.mapping, chip),
+        },
+    }
+
+
+def _write(out: Path, summary: Mapping[str, Any], chip: Chip) -> None:
+    from ridgeline.flows.design import write_json
+    from ridgeline.report.mapping import MappingReport, Roof, render_mapping
+
+    roofs = tuple(
+        Roof(level=level.name, bytes_per_cycle=None if level.read_bits_per_cycle is None else level.read_bits_per_cycle / 8 * chip.instances(level))
+        for level in chip.levels
+    )
+    with output_folder(out) as folder:
+        write_json(summary, folder / "mapping.json")
+        report = MappingReport(summary=summary, macs_per_cycle=chip.macs, roofs=roofs)
+        (folder / "report.html").write_text(render_mapping(report), encoding="utf-8")

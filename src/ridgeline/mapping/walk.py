@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise, product
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
@@ -66,8 +67,9 @@ class _Run:
 def _run(mapping: LoopMapping, nest: Nest) -> _Run:
     """Every combination of the loops' indices that lies inside all axes."""
     loops = {number: loop for number, loop in enumerate(mapping.loops) if loop.size > 1}
-    grid = np.indices(tuple(loop.size for loop in loops.values()), dtype=np.int64).reshape(len(loops), -1)
-    axes = {axis: np.zeros(grid.shape[1] if loops else 1, dtype=np.int64) for axis in nest.axes}
+    sizes = tuple(loop.size for loop in loops.values())
+    grid = np.indices(sizes, dtype=np.int64).reshape(len(loops), prod(sizes))
+    axes = {axis: np.zeros(prod(sizes), dtype=np.int64) for axis in nest.axes}
     for row, (number, loop) in zip(grid, loops.items(), strict=True):
         axes[loop.axis] = axes[loop.axis] + row * mapping.step(number)
     happens = np.all([places < nest.axes[axis] for axis, places in axes.items()], axis=0)

@@ -33,9 +33,8 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Level(Struct, frozen=True, kw_only=True):
-    """One memory. Energies are those of one element of 1 bit; bandwidths are an instance's, absent where unlimited. A level without
-    `write_bits_per_cycle` shares `read_bits_per_cycle` between reads and writes when `one_port` says so. A double-buffered level offers half its
-    capacity to a tile. `must_keep` names tensors that may not pass it by."""
+    """One memory. Energies are those of one bit; bandwidths are an instance's, absent where unlimited. With `one_port`, reads and writes share
+    `read_bits_per_cycle`. A double-buffered level offers half its capacity to a tile. `must_keep` names tensors that may not pass it by."""
 
     name: Text
     keeps: tuple[Tensor, ...] = TENSORS
@@ -124,7 +123,7 @@ class Chip(Struct, frozen=True, kw_only=True):
             raise ValueError(f"two levels are called '{twice}'")
         for level in self.levels:
             _check_level(level, self.array)
-        _check_order(self.levels)
+        _check_order(self.levels, self.array)
         for axis in self.unroll:
             if axis not in self.array:
                 raise ValueError(f"unroll: the array has no axis '{axis}'; it has {', '.join(self.array)}")
@@ -152,6 +151,8 @@ def _check_level(level: Level, array: Mapping[str, int]) -> None:
     unknown = next((axis for axis in level.serves if axis not in array), None)
     if unknown is not None:
         raise ValueError(f"level '{level.name}' serves '{unknown}', but the array has axes {', '.join(array)}")
+    if level.one_port and (level.read_bits_per_cycle is None or level.write_bits_per_cycle is not None):
+        raise ValueError(f"level '{level.name}': with one_port, reads and writes share read_bits_per_cycle: give that, and no write_bits_per_cycle")
     if not level.keeps:
         raise ValueError(f"level '{level.name}' keeps no tensor")
     extra = next((tensor for tensor in level.must_keep if tensor not in level.keeps), None)
@@ -159,7 +160,7 @@ def _check_level(level: Level, array: Mapping[str, int]) -> None:
         raise ValueError(f"level '{level.name}' must keep the {extra}, which is not in its 'keeps'")
 
 
-def _check_order(levels: tuple[Level, ...]) -> None:
+def _check_order(levels: tuple[Level, ...], array: Mapping[str, int]) -> None:
     """Of one tensor's levels, an outer one serves all that an inner one does: else data would flow in a circle."""
     for tensor in TENSORS:
         chain = [level for level in levels if tensor in level.keeps]
@@ -170,6 +171,9 @@ def _check_order(levels: tuple[Level, ...]) -> None:
             if lost is not None:
                 raise ValueError(f"level '{inner.name}' serves '{lost}' but '{outer.name}', which feeds it the {tensor}, does not")
     first = levels[0]
+    unserved = next((axis for axis in array if axis not in first.serves), None)
+    if unserved is not None:
+        raise ValueError(f"the outermost level '{first.name}' does not serve '{unserved}'; it feeds the whole array")
     missing = next((tensor for tensor in TENSORS if tensor not in first.keeps), None)
     if missing is not None:
         raise ValueError(f"the outermost level '{first.name}' does not keep the {missing}; every tensor starts or ends there")

@@ -681,10 +681,15 @@ def place(p, pool, boundary, slot):
 
 @njit(cache=True, nogil=True)
 def finish(p, pool):
-    """Ends every state: what is pending is moved once more."""
-    top = p.slots - 1
+    """Ends every state: what is pending is moved once more. Drops those that the constraints leave unfinished; returns how many are left."""
+    top, made = p.slots - 1, 0
     for i in range(len(pool)):
-        s = pool[i]
+        if not _is_whole(p, pool[i]):
+            continue
+        if made < i:
+            pool[made] = pool[i]
+        s = pool[made]
+        made += 1
         for tensor in range(3):
             for b in range(p.boundaries):
                 if s.pending[tensor] >> b & 1:
@@ -694,6 +699,15 @@ def finish(p, pool):
             s.pending[tensor] = 0
             s.sliding[tensor] = 0
         _bound(p, s, top, p.boundaries)
+    return made
+
+
+@njit(cache=True)
+def _is_whole(p, s):
+    for a in range(p.axes):
+        if s.current[a] < p.sizes[a]:
+            return False
+    return True
 
 
 @njit(cache=True)

@@ -147,8 +147,7 @@ class _Run:
             for boundary in range(space.problem["boundaries"]):
                 if space.problem["boundary_slot"][boundary] == slot:
                     pool = pool[: kernel.place(space.problem, pool, boundary, slot)]
-        kernel.finish(space.problem, pool)
-        self._collect(space, pool)
+        self._collect(space, pool[: kernel.finish(space.problem, pool)])
 
     def offer(self, mapping: LoopMapping, made: Estimate) -> bool:
         """Keeps a mapping if it is the best so far; of equal worth, the one of less energy, then of fewer cycles."""

@@ -108,11 +108,26 @@ def _check(nest: Nest, chip: Chip, conventions: Conventions) -> None:
     for operand in nest.operands:
         if any(len(index) > 2 for index in operand.indices):
             raise UnsupportedError(f"nest '{nest.notation}': an index of three axes or more")
+    _check_axes(nest, chip)
     known = {"n", "g", "m", "c", "y", "x", "r", "q", "z", "t", *nest.axes}
     for where, names in _constraints(chip):
         wrong = next((name for name in names if name not in known), None)
         if wrong is not None:
             raise InputError(f"chip '{chip.name}': {where} names the loop axis '{wrong}'; axes are {', '.join(sorted(known))}")
+
+
+def _check_axes(nest: Nest, chip: Chip) -> None:
+    """Raises InputError for an axis that the chip's constraints let run nowhere."""
+    if not all(level.name in chip.loops and chip.loops[level.name].axes is not None for level in chip.levels):
+        return
+    if any(array not in chip.unroll or chip.unroll[array].axes is None for array in chip.array):
+        return
+    somewhere = {axis for rule in (*chip.loops.values(), *chip.unroll.values()) for axis in rule.axes or ()}
+    lost = next((axis for axis, size in nest.axes.items() if size > 1 and axis not in somewhere), None)
+    if lost is not None:
+        raise InputError(
+            f"chip '{chip.name}': its constraints let axis '{lost}' of nest '{nest.notation}' run nowhere; add it to the axes of a level"
+        )
 
 
 def _constraints(chip: Chip) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -27,7 +27,7 @@ FEW = 50
 COVERED = 4_000  # at most, the product of all loops
 LOOPS = 3  # of one axis
 TRIES = 6
-STYLES = ("any", "windowed", "windowed", "summed", "summed")
+STYLES = ("any", "sliding", "sliding", "summed", "summed")
 
 
 def random_case(rng: np.random.Generator) -> Case:
@@ -116,7 +116,7 @@ def _attention(rng: np.random.Generator) -> Nest:
 
 
 def _chip(rng: np.random.Generator) -> Chip:
-    array = {name: int(rng.choice((1, 2, 3, 4, 4))) for name in ("rows", "columns")[: _upto(rng, 2)]}
+    array = {name: int(rng.choice((1, 2, 2, 3, 3, 4, 4, 4))) for name in ("rows", "columns")[: _upto(rng, 2)]}
     levels: list[Level] = []
     for number in range(1 + _upto(rng, 4)):
         levels.append(_level(rng, number, array, levels))
@@ -140,7 +140,7 @@ def _level(rng: np.random.Generator, number: int, array: Mapping[str, int], oute
         kept = {str(tensor) for tensor in rng.permutation(TENSORS)[: _upto(rng, len(TENSORS) - 1)]}
         keeps = tuple(tensor for tensor in TENSORS if str(tensor) in kept)
     above = [set(level.serves) for level in outer if set(level.keeps) & set(keeps)]
-    serves = [axis for axis in array if all(axis in some for some in above) and _chance(rng, 0.55 if number else 0.97)]
+    serves = [axis for axis in array if all(axis in some for some in above) and (not number or _chance(rng, 0.55))]
     return Level(
         name=f"level{number}",
         keeps=keeps,
@@ -157,16 +157,13 @@ def _level(rng: np.random.Generator, number: int, array: Mapping[str, int], oute
 
 
 def _loops(rng: np.random.Generator, nest: Nest, chip: Chip) -> tuple[Loop, ...]:
-    """In any order, those over one axis too; or, as designs have them, those in time first, taps inside, or sums outside and on the array."""
-    lean = dict.fromkeys(nest.axes, 0.0)
+    """In any order, those over one axis too; or, as designs have them, those in time first, those over an image together, or sums outside and on
+    the array."""
     style = str(rng.choice(STYLES))
-    if style == "windowed":
-        lean |= {"r": 0.8, "q": 0.8, "y": 0.5, "x": 0.6}
-    if style == "summed":
-        lean |= dict.fromkeys(nest.reduced, -0.6)
+    lean = _leaning(rng, nest, style)
     drawn: list[tuple[str, bool]] = []
     for axis, size in nest.axes.items():
-        share = 0.7 if style == "summed" and axis in nest.reduced else 0.5
+        share = 0.7 if style == "summed" and axis in nest.reduced else 0.2 if style == "sliding" and lean[axis] == 0 else 0.5
         drawn += [(axis, _chance(rng, share)) for _ in range(_upto(rng, LOOPS if size > 2 else 2))]
     inwards = float(rng.choice((0.0, 1.0)))
     order = sorted(drawn, key=lambda item: rng.random() + lean[item[0]] + inwards * item[1])
@@ -183,6 +180,18 @@ def _loops(rng: np.random.Generator, nest: Nest, chip: Chip) -> tuple[Loop, ...]
             if loop.array is not None:
                 free[loop.array] //= loop.size
     return tuple(loop for _, loop in sorted(loops.items()) if loop.size > 1 or _chance(rng, 0.2))
+
+
+def _leaning(rng: np.random.Generator, nest: Nest, style: str) -> dict[str, float]:
+    """How far inside the loops over an axis stand."""
+    lean = dict.fromkeys(nest.axes, 0.0)
+    if style == "sliding":
+        moving = str(rng.choice([axis for axis in "yx" if axis in nest.axes]))
+        lean |= {axis: float(rng.choice((-1, 1))) for axis in nest.inputs[0].axes if axis != moving}
+        lean |= {axis: 1.0 for axis in "rq" if axis in nest.axes}
+    if style == "summed":
+        lean |= dict.fromkeys(nest.reduced, -0.6)
+    return lean
 
 
 def _split(rng: np.random.Generator, axis: str, size: int, arrays: Sequence[str | None], free: Mapping[str, int]) -> list[Loop]:

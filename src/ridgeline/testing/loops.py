@@ -23,11 +23,11 @@ from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, check, is_in
 Case: TypeAlias = tuple[Nest, Chip, LoopMapping, Conventions]
 Place: TypeAlias = tuple[Level | None, int]  # None: the multiplier
 ITERATIONS = 2_000  # at most, of a nest
-FEW = 50
+FEW = 50  # iterations that only some nests have
 COVERED = 4_000  # at most, the product of all loops
 LOOPS = 3  # of one axis
-TRIES = 6
-STYLES = ("any", "sliding", "sliding", "summed", "summed")
+TRIES = 6  # to put loops on the array
+STYLES = ("any", "sliding", "sliding", "summed", "summed")  # of an order of loops
 
 
 def random_case(rng: np.random.Generator) -> Case:

@@ -16,6 +16,7 @@ FIGURES = {
     "zoo": "bench.zoo:measure",
     "random-networks": "bench.random_networks:measure",
     "random-layers": "bench.random_layers:measure",
+    "counts": "bench.counts:measure",
     "pipeline": "bench.pipeline:measure",
     "csim": "bench.csim:measure",
     "resources": "bench.resources:measure",

@@ -26,19 +26,6 @@ def read_work(name_or_path: str, *, batch: int | None = None) -> Work:
     return work.read_work(_source(name_or_path, outline=True), batch=batch)
 
 
-def read_work(name_or_path: str, *, batch: int | None = None) -> Work:
-    """The network's layers from shapes alone: its weights may be absent. Raises InputError or UnsupportedError."""
-    from ridgeline.algorithm import zoo
-    from ridgeline.algorithm.onnx.work import read_work
-
-    if name_or_path in zoo.names() and not Path(name_or_path).exists():
-        return read_work(zoo.outline(name_or_path).SerializeToString(), batch=batch)
-    found = _source(name_or_path)
-    if isinstance(found, Path) and found.is_dir():
-        raise InputError(f"'{found}' is a folder; name an ONNX file")
-    return read_work(found, batch=batch)
-
-
 def network_name(name_or_path: str) -> str:
     """`digits` of `examples/digits/digits.onnx`."""
     return Path(name_or_path).stem

@@ -1,8 +1,8 @@
 """The accesses of a mapping in closed form, exact: docs/counts.md says what is counted, and `mapping/walk.py` counts the same element by element.
 
-Everything is a product over the nest's axes. An axis of N steps is cut by its loops into tiles: of P steps each, and a smaller one at the end. A
-tensor's elements summed over the tiles of a relevant axis are the axis again (or, for windows, a sum over full and last tiles); an axis that the tensor
-lacks contributes the number of different indices of those of its loops that make a difference.
+Everything is a product over the nest's axes. An axis of N steps is cut by its loops into tiles: of P steps each, and a smaller one at the end.
+A tensor's elements summed over the tiles of a relevant axis are the axis again (or, for windows, a sum over full and last tiles); an axis that the
+tensor lacks contributes the number of different indices of those of its loops that make a difference.
 """
 
 from __future__ import annotations

@@ -90,11 +90,12 @@ def _fills(mapping: LoopMapping, nest: Nest, chip: Chip) -> int:
     """Cycles beside the steps: each visit of a tile of weights to the innermost level that keeps them costs a fill."""
     if chip.systolic is None:
         return 0
-    cut = Cut.of(mapping, nest)
+    cut, loops = Cut.of(mapping, nest), mapping.loops
     position = mapping.positions["weight"][mapping.chain("weight", chip)[-1].name]
-    own = [n for n in range(position) if mapping.loops[n].array is None and mapping.loops[n].size > 1 and mapping.loops[n].axis in nest.operands[1].axes]
-    timed = {n for n in range(own[-1] + 1) if mapping.loops[n].array is None} if own else set[int]()
-    return prod(cut.distinct(axis, timed) for axis in nest.axes) * chip.systolic.fill_cycles + chip.systolic.last_cycles
+    timed = [number for number in range(position) if loops[number].array is None and loops[number].size > 1]
+    innermost = max((number for number in timed if loops[number].axis in nest.operands[1].axes), default=-1)
+    visits = prod(cut.distinct(axis, {number for number in timed if number <= innermost}) for axis in nest.axes)
+    return visits * chip.systolic.fill_cycles + chip.systolic.last_cycles
 
 
 def tile_elements(mapping: LoopMapping, nest: Nest, tensor: str, level: Level, conventions: Conventions) -> int:

@@ -135,18 +135,10 @@ class _View:
         return [tuple(int(place) for place in row) for row in rows[first]], which.reshape(-1)
 
     def boxed(self, tile: Tile) -> Tile:
-        """With what lies between, along each index that is a sum of axes."""
-        if len(tile) == 1 or not self.conventions.boxes or all(len(index) == 1 for index in self.operand.indices):
+        """With what lies between, along each index."""
+        if len(tile) == 1 or not self.conventions.boxes:
             return tile
-        places = [set(column) for column in zip(*tile, strict=True)]
-        return frozenset(
-            product(
-                *(
-                    range(min(place), max(place) + 1) if len(index) > 1 else place
-                    for place, index in zip(places, self.operand.indices, strict=True)
-                )
-            )
-        )
+        return frozenset(product(*(range(min(place), max(place) + 1) for place in map(set, zip(*tile, strict=True)))))
 
 
 def _distinct(*columns: Column) -> set[tuple[int, ...]]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import permutations, product
 from math import prod
+from typing import Any
 
-from ridgeline.algorithm.nest import Nest
+import numpy as np
+
+from ridgeline.algorithm.nest import Nest, parse
 from ridgeline.errors import DoesNotFitError, InputError
-from ridgeline.hardware.chip import TENSORS, Chip, Loops
+from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops, Mac, Tensor, Widths
 from ridgeline.mapping.estimate import Estimate, estimate
 from ridgeline.mapping.loops import Conventions, Loop, LoopMapping
 
@@ -106,3 +109,61 @@ def best_of_all(nest: Nest, chip: Chip, conventions: Conventions, *, imperfect: 
         for name, value in (("energy", made.energy_pj), ("latency", made.cycles), ("edp", made.energy_pj * made.cycles)):
             best[name] = min(best[name], value)
     return best, count
+
+
+def random_small_case(rng: np.random.Generator) -> tuple[Nest, Chip, Conventions]:
+    """So small that every mapping can be looked at."""
+    kind = int(rng.integers(0, 4))
+
+    def size() -> int:
+        return int(rng.integers(2, 4))
+
+    match kind:
+        case 0:
+            nest = parse("y c, c m -> y m", axes={"y": size(), "c": size(), "m": size()}, multiplies=True)
+        case 1:
+            axes = {"m": 2, "c": 2, "y": size(), "r": size()}
+            factors = {"s": int(rng.integers(1, 3)), "d": int(rng.integers(1, 3))}
+            nest = parse("c (y*s+r*d), m c r -> m y", axes=axes, factors=factors, multiplies=True)
+        case 2:
+            nest = parse("g (y+r) (x+q), g r q -> g y x", axes={"g": 2, "y": size(), "x": 2, "r": 2, "q": 1}, multiplies=True)
+        case _:
+            nest = parse("g y c, g c m -> g y m", axes={"g": 2, "y": size(), "c": size(), "m": 1}, multiplies=True)
+    array = {"rows": int(rng.integers(1, 4))} if rng.random() < 0.6 else {"rows": 2, "columns": int(rng.integers(2, 4))}
+    rules = Conventions(
+        slide=bool(rng.random() < 0.7), boxes=bool(rng.random() < 0.3), refill_all=bool(rng.random() < 0.3), drain_reads=bool(rng.random() < 0.7)
+    )
+    return nest, _random_small_chip(rng, array), rules
+
+
+def _random_small_chip(rng: np.random.Generator, array: dict[str, int]) -> Chip:
+    levels: list[Level] = []
+    serves: tuple[str, ...] = tuple(array)
+    count = int(rng.integers(2, 4))
+    for number in range(count):
+        if number and rng.random() < 0.6:
+            serves = tuple(axis for axis in serves if rng.random() < 0.5)
+        some: tuple[Tensor, ...] = tuple(tensor for tensor in TENSORS if rng.random() < 0.6) or ("weight",)
+        keeps = TENSORS if number == 0 or rng.random() < 0.6 else some
+        must: tuple[Tensor, ...] = keeps if count == 3 else tuple(tensor for tensor in keeps if rng.random() < 0.6)
+        cost = 10 if number == 0 else 1
+        levels.append(
+            Level(
+                name=f"level{number}", keeps=keeps, must_keep=must, serves=serves,
+                capacity_bytes=None if number == 0 else int(rng.integers(6, 60)),
+                read_pj_per_bit=cost * float(rng.integers(1, 20)), write_pj_per_bit=cost * float(rng.integers(1, 20)),
+                double_buffered=bool(rng.random() < 0.2), source="drawn", **_random_ports(rng),
+            )
+        )  # fmt: skip
+    widths = Widths(input=8, weight=8, output=8, partial=int(rng.choice([8, 16])))
+    return Chip(
+        name="drawn", description="drawn", clock_mhz=100, node_nm=45, array=array, mac=Mac(pj=1, source="drawn"), widths=widths,
+        levels=tuple(levels), source="drawn",
+    )  # fmt: skip
+
+
+def _random_ports(rng: np.random.Generator) -> dict[str, Any]:
+    if rng.random() < 0.3:
+        return {"one_port": True, "read_bits_per_cycle": float(rng.integers(4, 64))}
+    rates = [None if rng.random() < 0.4 else float(rng.integers(4, 64)) for _ in range(2)]
+    return {"read_bits_per_cycle": rates[0], "write_bits_per_cycle": rates[1]}

@@ -16,7 +16,7 @@ SMALL = 256  # elements
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """Grows by one node at a time; a node's output tensor carries the node's name. Of an `outline` the large weights are absent: only shapes count."""
+    """Grows by one node at a time; a node's output tensor carries the node's name. An `outline` lacks the large weights."""
 
     name: str
     rng: np.random.Generator

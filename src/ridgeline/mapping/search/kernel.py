@@ -87,7 +87,7 @@ def _ceil(a, b):
 
 
 @njit(cache=True)
-def positions(boxes, s, d, a, b):
+def _positions(boxes, s, d, a, b):
     """mapping.count.positions, of one axis (b = 1, d = 1) or two."""
     if boxes:
         return 1 + s * (a - 1) + d * (b - 1)
@@ -116,13 +116,13 @@ def _pairs(p, s, d, ta, tb, na, nb):
     """Positions summed over all pairs of tiles of two axes."""
     qa, ra, qb, rb = na // ta, na % ta, nb // tb, nb % tb
     boxes = p.boxes
-    total = qa * qb * positions(boxes, s, d, ta, tb)
+    total = qa * qb * _positions(boxes, s, d, ta, tb)
     if ra:
-        total += qb * positions(boxes, s, d, ra, tb)
+        total += qb * _positions(boxes, s, d, ra, tb)
     if rb:
-        total += qa * positions(boxes, s, d, ta, rb)
+        total += qa * _positions(boxes, s, d, ta, rb)
     if ra and rb:
-        total += positions(boxes, s, d, ra, rb)
+        total += _positions(boxes, s, d, ra, rb)
     return total
 
 
@@ -159,7 +159,7 @@ def _footprint(p, factors, tensor, slot):
         a, b = p.index_axes[tensor, i, 0], p.index_axes[tensor, i, 1]
         ta = _tile(p, factors, slot, a)
         tb = 1 if b < 0 else _tile(p, factors, slot, b)
-        total *= positions(p.boxes, p.index_steps[tensor, i, 0], p.index_steps[tensor, i, 1] if b >= 0 else 1, ta, tb)
+        total *= _positions(p.boxes, p.index_steps[tensor, i, 0], p.index_steps[tensor, i, 1] if b >= 0 else 1, ta, tb)
     return total
 
 
@@ -234,8 +234,8 @@ def _times(p, s, top, tensor, boundary, best):
 
 @njit(cache=True)
 def _term(p, s, top, tensor, boundary, elements, best, spend):
-    """The cost of a boundary for a tensor if a loop that it depends on came next: energy; with `spend`, its cycles are added to the state's. With `best`, as if all
-    loops that it does not depend on came first."""
+    """The cost of a boundary for a tensor if a loop that it depends on came next: energy; with `spend`, its cycles are added to the state's. With
+    `best`, as if all loops that it does not depend on came first."""
     above = p.parent[boundary, tensor]
     child, parent = p.boundary_level[boundary], p.boundary_level[above]
     apart, together = _times(p, s, top, tensor, boundary, best)
@@ -319,16 +319,17 @@ def _slide_saving(p, s, top, tensor, boundary, axis, factor, spend):
 @njit(cache=True, inline="always")
 def _overlap(p, s, d, old, new, other):
     boxes = p.boxes
-    return max(0, positions(boxes, s, d, old, other) + positions(boxes, s, d, new, other) - positions(boxes, s, d, old + new, other))
+    return max(0, _positions(boxes, s, d, old, other) + _positions(boxes, s, d, new, other) - _positions(boxes, s, d, old + new, other))
 
 
 @njit(cache=True)
 def _is_spread(p, factors, inner, top, axis):
     """Whether instances between two slots cut the axis, so that a tile's neighbour is another instance's."""
+    spread = 1
     for k in range(inner + 1, top + 1):
-        if not p.timed[k] and factors[k, axis] > 1:
-            return True
-    return False
+        if not p.timed[k]:
+            spread *= factors[k, axis]
+    return spread > 1
 
 
 @njit(cache=True)
@@ -394,10 +395,11 @@ def _adds(p, factors, child, slot):
         return True
     if p.boundary_slot[child] >= slot:
         return p.widths[3] < p.widths[2]
+    left = 0
     for a in range(p.axes):
-        if not p.relevant[OUTPUT, a] and _tile(p, factors, p.boundary_slot[child], a) < p.sizes[a]:
-            return True
-    return False
+        if not p.relevant[OUTPUT, a]:
+            left += p.sizes[a] - _tile(p, factors, p.boundary_slot[child], a)
+    return left > 0
 
 
 @njit(cache=True)
@@ -506,7 +508,7 @@ ENERGY, CYCLES, PRODUCT, SUM = range(4)
 
 
 @njit(cache=True)
-def worth(kind, rate, energy, cycles):
+def _worth(kind, rate, energy, cycles):
     """What is minimised."""
     if kind == ENERGY:
         return energy
@@ -521,7 +523,7 @@ def worth(kind, rate, energy, cycles):
 def _is_beaten(goal, s):
     if s.least_energy > goal.most_energy or s.least_cycles > goal.most_cycles:
         return True
-    return worth(goal.kind, goal.rate, s.least_energy, s.least_cycles) >= goal.most
+    return _worth(goal.kind, goal.rate, s.least_energy, s.least_cycles) >= goal.most
 
 
 NONE, ALL, DIVISORS, REST = range(4)  # which factors a slot may take of an axis
@@ -547,13 +549,15 @@ def _next_factor(mode, left, factor):
 
 
 @njit(cache=True, nogil=True)
-def expand(p, source, target, slot, axis, order, mode, first, goal):
+def _expand(p, source, target, slot, axis, order, mode, needed, first, goal):
     """Every state with every factor of an axis at a slot in time. Returns (states, dropped as too large, dropped by the bound, whether `target` was
     too small)."""
     made, large, bounded = 0, 0, 0
     for i in range(len(source)):
         left = _ceil(p.sizes[axis], source[i].current[axis] * _ahead(p, source[i].factors, slot, axis))
         factor = _next_factor(mode, left, 0)
+        if needed and factor == 1:
+            factor = _next_factor(mode, left, 1)
         while factor:
             if made == len(target):
                 return made, large, bounded, True
@@ -577,7 +581,7 @@ def expand(p, source, target, slot, axis, order, mode, first, goal):
 
 
 @njit(cache=True, nogil=True)
-def begin(p, pool, goal):
+def _begin_all(p, pool, goal):
     """The multipliers' own accesses, with all spatial factors known. Returns the states left."""
     made = 0
     for i in range(len(pool)):
@@ -624,7 +628,7 @@ def _begin(p, s):
 
 
 @njit(cache=True, nogil=True)
-def spread(p, pool, slot):
+def _spread(p, pool, slot):
     """Passes a slot of the array; drops the states some of whose instances would be beyond the end of an axis. Returns the states left."""
     made = 0
     for i in range(len(pool)):
@@ -634,13 +638,33 @@ def spread(p, pool, slot):
             if s.factors[slot, a] > 1 and (s.factors[slot, a] - 1) * s.current[a] >= p.sizes[a]:
                 good = False
         if good:
+            fresh = _fresh(p, s)
             for a in range(p.axes):
                 s.current[a] *= s.factors[slot, a]
                 _settle(p, s, slot, a)
+            _start_fewer(p, s, fresh - _fresh(p, s))
             if made < i:
                 pool[made] = s
             made += 1
     return made
+
+
+@njit(cache=True)
+def _fresh(p, s):
+    """Outputs that start from nothing, over all instances of the level that feeds the multipliers."""
+    total = 1.0
+    for a in range(p.axes):
+        total *= p.sizes[a] if p.relevant[OUTPUT, a] else s.spread[p.innermost[OUTPUT], a]
+    return total
+
+
+@njit(cache=True)
+def _start_fewer(p, s, fewer):
+    """Reads the sums that were taken to start from nothing and do not."""
+    if fewer > 0:
+        level = p.boundary_level[p.innermost[OUTPUT]]
+        _spend(p, s, level, 0, fewer * p.widths[3], s.used[p.innermost[OUTPUT]])
+        s.energy += fewer * p.widths[3] * p.read_pj[level]
 
 
 @njit(cache=True)
@@ -659,7 +683,7 @@ def _settle(p, s, slot, axis):
 
 
 @njit(cache=True, nogil=True)
-def place(p, pool, boundary, slot):
+def _place(p, pool, boundary, slot):
     """Places a boundary: its tensors are pending from here. Drops the states whose tiles are too large; returns how many are left."""
     made = 0
     for i in range(len(pool)):
@@ -680,7 +704,7 @@ def place(p, pool, boundary, slot):
 
 
 @njit(cache=True, nogil=True)
-def finish(p, pool):
+def _finish(p, pool):
     """Ends every state: what is pending is moved once more. Drops those that the constraints leave unfinished; returns how many are left."""
     top, made = p.slots - 1, 0
     for i in range(len(pool)):
@@ -704,10 +728,10 @@ def finish(p, pool):
 
 @njit(cache=True)
 def _is_whole(p, s):
+    left = 0
     for a in range(p.axes):
-        if s.current[a] < p.sizes[a]:
-            return False
-    return True
+        left += max(0, p.sizes[a] - s.current[a])
+    return left == 0
 
 
 @njit(cache=True)
@@ -748,7 +772,7 @@ def _key(p, s, slot, key):
 
 
 @njit(cache=True, nogil=True)
-def merge(p, pool, slot, chosen):
+def _merge(p, pool, slot, chosen):
     """Of states with the same future, those that no other beats in energy, every level's cycles and fills: writes their numbers to `chosen`, returns
     how many."""
     count = len(pool)
@@ -794,10 +818,10 @@ def merge(p, pool, slot, chosen):
 def _same(keys, lengths, i, j):
     if lengths[i] != lengths[j]:
         return False
+    different = 0
     for k in range(lengths[i]):
-        if keys[i, k] != keys[j, k]:
-            return False
-    return True
+        different += keys[i, k] != keys[j, k]
+    return different == 0
 
 
 @njit(cache=True)
@@ -808,3 +832,14 @@ def _beats(p, s, other):
         if s.cycles[level, 0] > other.cycles[level, 0] or s.cycles[level, 1] > other.cycles[level, 1]:
             return False
     return True
+
+
+# numba's own types say nothing of the arguments.
+positions: Any = _positions
+worth: Any = _worth
+expand: Any = _expand
+begin: Any = _begin_all
+spread: Any = _spread
+place: Any = _place
+finish: Any = _finish
+merge: Any = _merge

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from threading import Lock
 from time import perf_counter
@@ -45,7 +45,7 @@ class Goal:
     most_cycles: float = inf
 
     def worth(self, energy_pj: float, cycles: float) -> float:
-        return kernel.worth(self.kind, self.rate, energy_pj, cycles)
+        return float(kernel.worth(self.kind, self.rate, energy_pj, cycles))
 
     def record(self, most: float) -> Any:
         values = (self.kind, self.rate, most, self.most_energy_pj * (1 + SLACK), self.most_cycles)
@@ -117,6 +117,17 @@ def best_mapping(
     return Found(mapping=mapping, estimate=made, worth=exact, gap=gap, space=space, covered=run.covered, time_s=perf_counter() - start)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """One axis of one order at a slot; `first` is the first boundary outside, and an axis that is needed has more than one trip."""
+
+    slot: int
+    axis: int
+    order: int
+    first: int
+    needed: bool
+
+
 class _Run:
     """The state of one search: the best so far, and what has been set aside."""
 
@@ -176,36 +187,40 @@ class _Run:
         """Every order and every factor of the loops in time at a slot."""
         slots = space.problem["boundary_slot"][: space.problem["boundaries"]]
         first = int(np.searchsorted(slots, slot))
-        tasks = list(enumerate(space.orders[slot]))
-        if len(pool) * len(tasks) < PARALLEL:
-            grown = [self._ordered(space, pool, slot, number, order, first, width) for number, order in tasks]
+        def grow(number: int) -> Array:
+            return self._ordered(space, pool, _Step(slot=slot, axis=0, order=number, first=first, needed=False), width)
+
+        numbers = range(len(space.orders[slot]))
+        if len(pool) * len(numbers) < PARALLEL:
+            grown = [grow(number) for number in numbers]
         else:
             with ThreadPoolExecutor(THREADS) as threads:
-                grown = list(threads.map(lambda task: self._ordered(space, pool, slot, *task, first, width), tasks))
+                grown = list(threads.map(grow, numbers))
         return self._narrow(space, grown[0] if len(grown) == 1 else np.concatenate(grown), slot, width)
 
-    def _ordered(self, space: Space, pool: Array, slot: int, number: int, order: Sequence[int], first: int, width: int) -> Array:
+    def _ordered(self, space: Space, pool: Array, start: _Step, width: int) -> Array:
         """Every factor of the loops of a slot, in one order."""
-        for axis in order:
-            if space.modes[slot, axis] == kernel.NONE:
+        order = space.orders[start.slot][start.order]
+        for axis in order.axes:
+            if space.modes[start.slot, axis] == kernel.NONE:
                 continue
-            pool = self._expand(space, pool, slot, axis, number, first)
+            pool = self._expand(space, pool, replace(start, axis=axis, needed=axis in order.needed))
             if len(pool) > 4 * width or self.late:
-                pool = self._narrow(space, pool, slot, width, merged=False)
+                pool = self._narrow(space, pool, start.slot, width, merged=False)
         return pool
 
-    def _expand(self, space: Space, pool: Array, slot: int, axis: int, number: int, first: int) -> Array:
-        parts = [self._expand_part(space, pool[at : at + CHUNK], slot, axis, number, first) for at in range(0, max(1, len(pool)), CHUNK)]
+    def _expand(self, space: Space, pool: Array, step: _Step) -> Array:
+        parts = [self._expand_part(space, pool[at : at + CHUNK], step) for at in range(0, max(1, len(pool)), CHUNK)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _expand_part(self, space: Space, pool: Array, slot: int, axis: int, number: int, first: int) -> Array:
+    def _expand_part(self, space: Space, pool: Array, step: _Step) -> Array:
         if self.late:
-            pool = self._narrow(space, pool, slot, 1, merged=False)
-        room = max(64, 4 * len(pool))
+            pool = self._narrow(space, pool, step.slot, 1, merged=False)
+        room, mode = max(64, 4 * len(pool)), space.modes[step.slot, step.axis]
         while True:
             target = np.empty(room, kernel.STATE)
             made, large, bounded, short = kernel.expand(
-                space.problem, pool, target, slot, axis, number, space.modes[slot, axis], first, self.goal.record(self.most)
+                space.problem, pool, target, step.slot, step.axis, step.order, mode, step.needed, step.first, self.goal.record(self.most)
             )
             if not short:
                 self._add(Covered(counted=made + bounded, large=large, bounded=bounded))

@@ -33,6 +33,14 @@ class Slot:
     array: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An order of the loops of a slot, from inside. Those of `needed` have more than one trip: without them it is another order."""
+
+    axes: tuple[int, ...]
+    needed: frozenset[int] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Space:
     """One choice of the levels that keep each tensor. `axes` are those of more than one step; `orders[slot]` are the orders, from inside, in which
@@ -47,7 +55,7 @@ class Space:
     kept: tuple[tuple[str, ...], ...]  # by level, outermost first
     problem: Any  # kernel.PROBLEM
     modes: Array  # (slots, axes)
-    orders: tuple[tuple[tuple[int, ...], ...], ...]
+    orders: tuple[tuple[Order, ...], ...]
 
     def mapping(self, factors: Array, order: Array) -> LoopMapping:
         """The mapping that a state of the search stands for."""
@@ -56,7 +64,7 @@ class Space:
         for number in range(len(self.slots) - 1, -1, -1):
             begins[number] = len(loops)
             slot = self.slots[number]
-            axes = range(len(self.axes)) if slot.array is not None else reversed(self.orders[number][int(order[number])])
+            axes = range(len(self.axes)) if slot.array is not None else reversed(self.orders[number][int(order[number])].axes)
             loops += [
                 Loop(axis=self.axes[axis], size=int(factors[number, axis]), array=slot.array) for axis in axes if factors[number, axis] > 1
             ]
@@ -221,7 +229,7 @@ def _fill_later(problem: Any) -> None:
     """The least that a boundary adds: every element of the tensor passes it once."""
     for boundary in range(problem["boundaries"]):
         child = problem["boundary_level"][boundary]
-        for tensor in np.flatnonzero(problem["kept"][boundary]):
+        for tensor in map(int, np.flatnonzero(problem["kept"][boundary])):
             parent = problem["boundary_level"][problem["parent"][boundary, tensor]]
             elements = _whole_elements(problem, tensor)
             if tensor == kernel.OUTPUT:
@@ -238,7 +246,7 @@ def _whole_elements(problem: Any, tensor: int) -> float:
     for place in range(problem["index_count"][tensor]):
         a, b = problem["index_axes"][tensor, place]
         s, d = problem["index_steps"][tensor, place]
-        total *= kernel.positions(bool(problem["boxes"]), s, d if b >= 0 else 1, problem["sizes"][a], problem["sizes"][b] if b >= 0 else 1)
+        total *= float(kernel.positions(bool(problem["boxes"]), s, d if b >= 0 else 1, problem["sizes"][a], problem["sizes"][b] if b >= 0 else 1))
     return total
 
 
@@ -254,33 +262,35 @@ def _mode(slot: Slot, axis: str, nest: Nest, chip: Chip, name: SpaceName, *, out
     return kernel.DIVISORS if name == "timeloop" else kernel.ALL
 
 
-def _orders(slot: Slot, nest: Nest, chip: Chip, axes: Sequence[str], conventions: Conventions) -> tuple[tuple[int, ...], ...]:
-    """From inside. What matters of an order: which loops come before the first that a tensor depends on, and for a window, which that one is and
-    whether it goes on. The innermost loop ends the reuse of all tensors that depend on it; those of the others' free axes then best come next."""
+def _orders(slot: Slot, nest: Nest, chip: Chip, axes: Sequence[str], conventions: Conventions) -> tuple[Order, ...]:
+    """What matters of an order: which loops come before the first that a tensor depends on, and for a window, which that one is and whether it goes
+    on. The innermost loop ends the reuse of all tensors that depend on it; those of the others' free axes then best come next. No loops at all are
+    the first order."""
     if slot.array is not None:
-        return ((),)
+        return ()
     assert slot.level is not None
     rule = chip.loops.get(slot.level.name, Loops())
     everything = tuple(range(len(axes)))
     if rule.order:
         listed = [axes.index(axis) for axis in rule.order if axis in axes]
-        return ((*listed, *(axis for axis in everything if axis not in listed)),)
+        return (Order(axes=_order(everything, listed)),)
     allowed = [axis for axis in everything if rule.axes is None or axes[axis] in rule.axes]
     if len(allowed) <= 1:
-        return (everything,)
+        return (Order(axes=everything),)
+    found: dict[Order, None] = {Order(axes=()): None}
     if len(allowed) <= 3:
-        rest = tuple(axis for axis in everything if axis not in allowed)
-        return tuple((*order, *rest) for order in permutations(allowed))
-    found: dict[tuple[int, ...], None] = {}
+        found |= {Order(axes=_order(everything, order), needed=frozenset(order[:1])): None for order in permutations(allowed)}
+        return tuple(found)
     for operand in nest.operands:
         free = [axis for axis in allowed if axes[axis] not in operand.axes]
         others = [axis for axis in allowed if axes[axis] in operand.axes]
         windows = [axis for axis in others if conventions.slide and operand is not nest.output and _is_window(operand, axes[axis])]
-        for first in free or others[:1]:
-            found[_order(everything, [first], free)] = None
-        for window in windows:
-            found[_order(everything, free, [window])] = None
-            found[_order(everything, [window], free)] = None
+        for first in free or others:
+            found[Order(axes=_order(everything, [first], free), needed=frozenset([first]))] = None
+        for window in windows if free else ():
+            needed = frozenset([window, *(free if len(free) == 1 else ())])
+            found[Order(axes=_order(everything, free, [window]), needed=needed)] = None
+            found[Order(axes=_order(everything, [window], free), needed=needed)] = None
     return tuple(found)
 
 
@@ -334,9 +344,7 @@ def _spread_factors(space: Space, array: str, left: Sequence[int]) -> Iterator[t
             choices.append([min(rule.factors[axis], left[place])])
         elif rule is not None and axis in rule.whole:
             choices.append([left[place]])
-        elif rule is not None and rule.axes is not None and axis not in rule.axes:
-            choices.append([1])
-        elif rule is not None and rule.axes is None and (rule.factors or rule.whole):
+        elif (rule is not None and rule.axes is not None and axis not in rule.axes) or (rule is not None and rule.axes is None and (rule.factors or rule.whole)):
             choices.append([1])
         else:
             choices.append([factor for factor in _factors(left[place], space.name) if factor <= size])

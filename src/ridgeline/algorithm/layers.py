@@ -9,7 +9,10 @@ from ridgeline.algorithm.nest import Nest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A node that multiplies. `inputs` and `output` are tensors of the network."""
+    """A node that multiplies. `inputs` and `output` are tensors of the network.
+
+    A transposed convolution is one for each phase of its strides, `name[0,1]`: each makes its part of the same output.
+    """
 
     name: str
     operator: str

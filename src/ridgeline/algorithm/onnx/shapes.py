@@ -1,319 +1,231 @@
-"""A network by the shapes of its tensors: large weights are not looked at, and may be absent."""
+"""The shapes of a network's tensors, node by node: ONNX's own inference, and its reference implementation for what is known of small tensors."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import warnings
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
-from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, external_data_helper, helper, inliner, shape_inference
+import numpy as np
+from onnx import GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, defs, helper, numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
 
+from ridgeline.algorithm.onnx.outline import Outline, bodies, first_line, reads
 from ridgeline.algorithm.onnx.qoperator import FORMS
 from ridgeline.errors import InputError, UnsupportedError
 
 Shape: TypeAlias = tuple[int, ...]
 
-LARGEST_BYTES = 2**31 - 1  # of a protobuf message
-SMALL = 256  # elements; a larger constant is no shape
-_LARGEST_FOLDED = 1 << 16  # elements
-_GROWING = frozenset({"Expand", "Tile", "Range", "Pad", "Resize", "OneHot", "EyeLike"})
+_LARGEST = 1 << 12  # elements of a tensor that is computed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Outline:
-    """`source` is the network as messages call it; `nodes` come in an order in which they can run, local functions inlined. `shapes` has the tensors
-    whose every extent is known; `constants` are those that no input of the network changes; `model` is what shapes were inferred from."""
+class Tensors:
+    """What is known of each: its type, its numbers, or why its shape is not known. `constants` are those that no input of the network changes."""
 
-    source: str
+    types: dict[str, TypeProto] = field(default_factory=dict[str, TypeProto])
+    values: dict[str, TensorProto] = field(default_factory=dict[str, TensorProto])
+    faults: dict[str, str] = field(default_factory=dict[str, str])
+    constants: set[str] = field(default_factory=set[str])
+
+    def shape(self, tensor: str) -> Shape | None:
+        kind = self.types.get(tensor)
+        if kind is None or not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
+            return None
+        dims = kind.tensor_type.shape.dim
+        return tuple(dim.dim_value for dim in dims) if all(dim.HasField("dim_value") for dim in dims) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Node:
+    """A node under a name that no other has; `network` is what messages call the file."""
+
+    proto: NodeProto
     name: str
-    nodes: tuple[NodeProto, ...]
-    shapes: Mapping[str, Shape]
-    constants: frozenset[str]
-    model: ModelProto
+    network: str
+    tensors: Tensors
 
-    def fault(self) -> str | None:
-        """In ONNX's words, the first node that contradicts the shapes of its inputs."""
+    @property
+    def operator(self) -> str:
+        """With its domain, unless it is ONNX's own: Conv, com.microsoft.QGemm."""
+        return f"{self.domain}.{self.proto.op_type}" if self.domain else self.proto.op_type
+
+    @property
+    def domain(self) -> str:
+        return "" if self.proto.domain == "ai.onnx" else self.proto.domain
+
+    def shape(self, tensor: str) -> Shape:
+        """Raises InputError for one that is not known, or is of no element."""
+        shape = self.tensors.shape(tensor)
+        if shape is None:
+            raise self.error(f"the shape of '{tensor}' is not known: {self.tensors.faults.get(tensor, 'nothing computes it')}")
+        if min(shape, default=1) < 1:
+            raise self.error(f"'{tensor}' has the shape {shape}, without an element")
+        return shape
+
+    def integers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
+        """A list of an attribute's, as long as its default."""
+        value = self.attribute(name, default)
+        if not isinstance(value, (list, tuple)) or len(cast("Sequence[Any]", value)) != len(default):
+            raise self.error(f"its {name} are {value!r}; {len(default)} whole numbers are needed")
+        return tuple(int(item) for item in cast("Sequence[Any]", value))
+
+    def text(self, name: str, default: str) -> str:
+        value = self.attribute(name, default.encode())
+        if not isinstance(value, bytes):
+            raise self.error(f"its {name} is {value!r}, no text")
+        return value.decode(errors="replace")
+
+    def attribute(self, name: str, default: Any) -> Any:
+        found = next((item for item in self.proto.attribute if item.name == name), None)
         try:
-            shape_inference.infer_shapes(self.model, strict_mode=True, data_prop=True)
-        except Exception as error:
-            return _first_line(error)
-        return None
+            return default if found is None else helper.get_attribute_value(found)
+        except ValueError as error:
+            raise self.error(f"its attribute '{name}' has no value") from error
+
+    def error(self, why: str) -> InputError:
+        return InputError(f"{self.network}: node '{self.name}' ({self.operator}): {why}")
+
+    def refusal(self, why: str) -> UnsupportedError:
+        return UnsupportedError(f"{self.network}: node '{self.name}' ({self.operator}): {why}")
 
 
-def read_outline(source: Path | bytes, *, batch: int | None, needed: Collection[str]) -> Outline:
-    """`batch` is the extent of dynamic leading axes, 1 if not given; `needed` are the operators of whose tensors the shapes are wanted.
-
-    Raises InputError for a file that is none, for a graph that cannot run and for an axis whose extent nothing tells.
-    """
-    model, folder, name = _parsed(source)
-    given = {tensor.name: tuple(tensor.dims) for tensor in _tensors(model.graph)}
-    _check_names(model, given, name)
-    light = _light(model, folder)
-    del model
-    _bind([value for value in light.graph.input if value.name not in given], batch, name)
-    _sort(light.graph, name)
-    light = _inlined(light, name)
-    nodes = tuple(NodeProto.FromString(node.SerializeToString()) for node in light.graph.node)
-    _stand_in(light)
-    shapes = _inferred(light, name) | given
-    wanted = {tensor for node in nodes if node.op_type in needed for tensor in (*node.input, *node.output) if tensor}
-    if not wanted <= shapes.keys():
-        shapes = _inferred(_folded(light), name) | shapes
-    return Outline(source=name, name=light.graph.name, nodes=nodes, shapes=shapes, constants=_constants(nodes, given), model=light)
+def infer(outline: Outline) -> tuple[Node, ...]:
+    """The nodes in their order, with all that can be known of their tensors. Raises InputError for an extent below zero."""
+    graph, tensors, taken = outline.model.graph, Tensors(), set[str]()
+    tensors.constants.update(outline.weights)
+    for value in graph.input:
+        tensors.types[value.name] = value.type
+    for tensor in graph.initializer:
+        _learn(tensors, tensor)
+    opsets = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in outline.model.opset_import}
+    nodes: list[Node] = []
+    for proto in graph.node:
+        name = _unique(proto.name or next(filter(None, proto.output), proto.op_type), taken)
+        nodes.append(Node(proto=proto, name=name, network=outline.source, tensors=tensors))
+        _follow(nodes[-1], opsets, outline.model.ir_version)
+    return tuple(nodes)
 
 
-def _parsed(source: Path | bytes) -> tuple[ModelProto, Path | None, str]:
-    data, name = (source, "the network") if isinstance(source, bytes) else (_bytes_of(source), f"'{source}'")
-    model = ModelProto()
+def is_known(proto: NodeProto) -> bool:
+    """Whether ONNX has the operator, or it stands for one that ONNX has."""
+    return defs.has(proto.op_type, "" if proto.domain == "ai.onnx" else proto.domain) or _stand_in(proto) is not proto
+
+
+def _follow(node: Node, opsets: Mapping[str, int], ir_version: int) -> None:
+    """Adds what is known of the node's results."""
+    proto, tensors = _stand_in(node.proto), node.tensors
+    read = list(dict.fromkeys(reads(proto)))
+    if proto.op_type == "Constant" or (read and tensors.constants.issuperset(read)):
+        tensors.constants.update(proto.output)
+    fault = _typed(node, proto, opsets, ir_version)
+    for output in filter(None, proto.output):
+        shape = tensors.shape(output)
+        if shape is None:
+            tensors.faults[output] = fault or f"that which '{node.name}' ({node.operator}) makes depends on numbers"
+        elif min(shape, default=0) < 0:
+            raise node.error(f"'{output}' would have the shape {shape}")
+    _compute(proto, tensors, opsets)
+
+
+def _typed(node: Node, proto: NodeProto, opsets: Mapping[str, int], ir_version: int) -> str | None:
+    """Infers the types of the results; what hindered it."""
+    tensors, domain = node.tensors, "" if proto.domain == "ai.onnx" else proto.domain
+    unknown = next((tensor for tensor in filter(None, proto.input) if tensor not in tensors.types), None)
+    if unknown is not None:
+        return tensors.faults.get(unknown, f"nothing computes '{unknown}'")
+    parts = node.attribute("num_outputs", len(proto.output)) if proto.op_type == "Split" else len(proto.output)
+    if parts != len(proto.output):  # ONNX's inference ends the process on this
+        return f"'{node.name}' (Split) has {len(proto.output)} outputs, and {parts!r} by its num_outputs"
+    types = tensors.types if bodies(proto) else {tensor: tensors.types[tensor] for tensor in filter(None, proto.input)}
+    stands_in = proto is not node.proto
     try:
-        model.ParseFromString(data)
-    except Exception as error:  # protobuf's own kinds
-        raise InputError(f"{name} is not an ONNX file, or is cut short ({len(data):,} bytes)") from error
-    if not model.graph.node:
-        raise InputError(f"{name} holds no ONNX graph ({len(data):,} bytes, no node); export the network again")
-    return model, None if isinstance(source, bytes) else source.parent, name
+        schema = defs.get_schema(proto.op_type, opsets.get(domain, 1), domain)
+        found = shape_inference.infer_node_outputs(
+            schema,
+            proto,
+            {tensor: _of_element(kind, TensorProto.FLOAT) for tensor, kind in types.items()} if stands_in else types,
+            {tensor: tensors.values[tensor] for tensor in proto.input if tensor in tensors.values},
+            opset_imports=[helper.make_opsetid(key, version) for key, version in opsets.items()],
+            ir_version=ir_version,
+        )
+    except Exception as error:  # onnx's own kinds
+        return f"'{node.name}' ({node.operator}): {first_line(error)}"
+    codes = tensors.types[proto.input[0]].tensor_type.elem_type if stands_in else 0
+    tensors.types.update({tensor: _of_element(kind, codes) for tensor, kind in found.items()} if stands_in else found)
+    return next((tensors.faults[tensor] for tensor in filter(None, proto.input) if tensor in tensors.faults), None)
 
 
-def _bytes_of(path: Path) -> bytes:
-    if path.is_dir():
-        raise InputError(f"'{path}' is a folder; name an ONNX file")
-    try:
-        size = path.stat().st_size
-        if size > LARGEST_BYTES:
-            raise InputError(f"'{path}' has {size:,} bytes, and one ONNX file at most {LARGEST_BYTES:,}; keep its weights as external data")
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror or error}") from error
+def _of_element(kind: TypeProto, element: int) -> TypeProto:
+    changed = TypeProto.FromString(kind.SerializeToString())
+    changed.tensor_type.elem_type = element
+    return changed
 
 
-def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    """The weights; a sparse one by its values' name, in the shape that it stands for."""
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield TensorProto(name=sparse.values.name, dims=sparse.dims, data_type=sparse.values.data_type)
-
-
-def _check_names(model: ModelProto, given: Mapping[str, Shape], name: str) -> None:
-    """Messages are lines, so that no name may hold a line's end; protobuf gives one that is no text as bytes."""
-    texts: list[object] = [*given, *(value.name for value in model.graph.input)]
-    for node in model.graph.node:
-        texts += (node.name, node.op_type, node.domain, *node.input, *node.output)
-    broken = next((text for text in texts if not isinstance(text, str) or any(character < " " for character in text)), None)
-    if broken is not None:
-        raise InputError(f"{name} is damaged: {broken!r} is no name")
-    wrong = next((tensor for tensor, shape in given.items() if min(shape, default=0) < 0), None)
-    if wrong is not None:
-        raise InputError(f"{name}: constant '{wrong}' has the shape {list(given[wrong])}")
-
-
-def _light(model: ModelProto, folder: Path | None) -> ModelProto:
-    """The model without its large constants, which become inputs: inference copies all that it is given. Nothing that was inferred for another batch
-    stays."""
-    light = ModelProto(ir_version=max(model.ir_version, 4), opset_import=model.opset_import, functions=model.functions)
-    graph, named = light.graph, {value.name for value in model.graph.input}
-    graph.name = model.graph.name or "network"
-    graph.input.extend(model.graph.input)
-    for tensor in _tensors(model.graph):
-        small = prod(tensor.dims) <= SMALL and _is_here(tensor, folder)
-        if small:
-            graph.initializer.append(tensor)
-        elif tensor.name not in named:
-            graph.input.append(_typed(tensor.name, tensor))
-    for node in model.graph.node:
-        large = _large_constant(node)
-        if large is None:
-            graph.node.append(node)
-        else:
-            graph.input.append(_typed(node.output[0], large))
-    graph.output.extend(ValueInfoProto(name=value.name) for value in model.graph.output)
-    return light
-
-
-def _is_here(tensor: TensorProto, folder: Path | None) -> bool:
-    """Whether the numbers are in the message; those of another file are put there."""
-    if tensor.data_location == TensorProto.EXTERNAL and folder is not None:
-        with contextlib.suppress(Exception):  # absent, or broken: then they are not known
-            external_data_helper.load_external_data_for_tensor(tensor, str(folder))
-    stored = (
-        tensor.raw_data,
-        tensor.int64_data,
-        tensor.int32_data,
-        tensor.float_data,
-        tensor.double_data,
-        tensor.uint64_data,
-        tensor.string_data,
-    )
-    return tensor.data_location != TensorProto.EXTERNAL and (prod(tensor.dims) == 0 or any(len(cast("Any", field)) for field in stored))
-
-
-def _large_constant(node: NodeProto) -> TensorProto | None:
-    if node.op_type != "Constant":
-        return None
-    return next((item.t for item in node.attribute if item.HasField("t") and prod(item.t.dims) > SMALL), None)
-
-
-def _typed(name: str, tensor: TensorProto) -> ValueInfoProto:
-    return helper.make_tensor_value_info(name, tensor.data_type, list(tensor.dims))
-
-
-def _bind(inputs: Sequence[ValueInfoProto], batch: int | None, name: str) -> None:
-    """Gives dynamic leading axes the batch, in place."""
-    if batch is not None and batch < 1:
-        raise InputError(f"{name}: a batch of {batch}; it must be 1 or more")
-    leading = {value.name: dim for value in inputs if (dim := _leading(value, name)) is not None}
-    dynamic = [dim for dim in leading.values() if dim.dim_value == 0]
-    if batch is not None and not dynamic and batch not in {dim.dim_value for dim in leading.values()}:
-        fixed = ", ".join(f"'{key}': {dim.dim_value}" for key, dim in list(leading.items())[:4]) or "no axis"
-        raise InputError(f"{name}: the batch is {batch} by --batch, but its inputs have {fixed}")
-    for dim in dynamic:
-        dim.dim_value = batch or 1
-
-
-def _leading(value: ValueInfoProto, name: str) -> Any:
-    """The first axis of an input; None for a number. Raises for what has no shape and for other axes that are dynamic."""
-    if not value.type.HasField("tensor_type"):
-        raise UnsupportedError(f"{name}: input '{value.name}' is no tensor")
-    if not value.type.tensor_type.HasField("shape"):
-        raise InputError(f"{name}: input '{value.name}' has no shape; export it with one")
-    dims = value.type.tensor_type.shape.dim
-    dynamic = [f"axis {axis} ('{dim.dim_param or '?'}')" for axis, dim in enumerate(dims) if axis and not dim.HasField("dim_value")]
-    if dynamic:
-        listed = f"{', '.join(dynamic)} of input '{value.name}' {'is' if len(dynamic) == 1 else 'are'} dynamic"
-        raise InputError(f"{name}: {listed}; only the first may be: export with a fixed size")
-    wrong = next((axis for axis, dim in enumerate(dims) if dim.dim_value < (1 if axis else 0)), None)
-    if wrong is not None:
-        raise InputError(f"{name}: axis {wrong} of input '{value.name}' has {dims[wrong].dim_value} elements")
-    return dims[0] if dims else None
-
-
-def _sort(graph: GraphProto, name: str) -> None:
-    """Puts each node after those that it reads, where the file does not. Raises for a cycle, and for what is computed twice."""
-    makers: dict[str, int] = {}
-    given = {*(value.name for value in graph.input), *(tensor.name for tensor in graph.initializer)}
-    for number, node in enumerate(graph.node):
-        for tensor in filter(None, node.output):
-            if tensor in makers or tensor in given:
-                raise InputError(f"{name}: value '{tensor}' is computed twice")
-            makers[tensor] = number
-    before = {number: {makers[tensor] for tensor in reads(node) if tensor in makers} for number, node in enumerate(graph.node)}
-    if all(max(earlier, default=-1) < number for number, earlier in before.items()):
+def _compute(proto: NodeProto, tensors: Tensors, opsets: Mapping[str, int]) -> None:
+    """Adds the numbers of small results: those of constants and of shapes, which other nodes may make shapes of."""
+    inputs, outputs = (list(dict.fromkeys(filter(None, names))) for names in (proto.input, proto.output))
+    shape = tensors.shape(inputs[0]) if inputs else None
+    if proto.op_type == "Shape" and shape is not None:
+        _learn(tensors, numpy_helper.from_array(np.array(shape[_part(proto, len(shape))], np.int64), outputs[0]))
         return
+    if not _is_computable(proto, tensors):
+        return
+    graph = GraphProto(node=[proto], initializer=[tensors.values[tensor] for tensor in inputs])
+    graph.output.extend(ValueInfoProto(name=output) for output in outputs)
     try:
-        order = list(TopologicalSorter(before).static_order())
-    except CycleError as error:
-        cycle = [graph.node[number] for number in cast("list[int]", error.args[1])]
-        listed = ", ".join(f"'{node.name or node.op_type}' ({node.op_type})" for node in cycle[:4])
-        raise InputError(f"{name}: its nodes form a cycle through {listed}{', ...' if len(cycle) > 4 else ''}") from error
-    nodes = [NodeProto.FromString(graph.node[number].SerializeToString()) for number in order]
-    del graph.node[:]
-    graph.node.extend(nodes)
-
-
-def reads(node: NodeProto) -> Iterator[str]:
-    """The tensors that a node reads, in the bodies of its loops and branches too."""
-    yield from filter(None, node.input)
-    for body in bodies(node):
-        for inner in body.node:
-            yield from reads(inner)
-        yield from (value.name for value in body.output)
-
-
-def bodies(node: NodeProto) -> Iterable[GraphProto]:
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
-
-
-def _inlined(model: ModelProto, name: str) -> ModelProto:
-    if not model.functions:
-        return model
-    try:
-        return inliner.inline_local_functions(model)
-    except Exception as error:
-        raise InputError(f"{name}: its functions cannot be inlined: {_first_line(error)}") from error
-
-
-def _stand_in(model: ModelProto) -> None:
-    """Writes, for shapes only, ONNX's own operators in place of ONNX Runtime's quantised ones: ONNX knows none of those."""
-    for node in model.graph.node:
-        form = FORMS.get((node.domain, node.op_type)) if node.domain not in ("", "ai.onnx") else None
-        if form is None:
-            continue
-        operands = range(2, len(node.input), 3) if form.operator == "Concat" else form.operands
-        inputs = [node.input[index] for index in operands if index < len(node.input)]
-        node.domain, node.op_type = "", form.operator
-        del node.input[:]
-        node.input.extend(inputs)
-
-
-def _inferred(model: ModelProto, name: str) -> dict[str, Shape]:
-    """The shapes of the graph's tensors, of those whose every extent is known."""
-    try:
-        graph = shape_inference.infer_shapes(model, data_prop=True).graph
-    except Exception as error:
-        raise InputError(f"{name}: its shapes cannot be inferred: {_first_line(error)}") from error
-    shapes: dict[str, Shape] = {}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        kind = value.type.tensor_type
-        if value.type.HasField("tensor_type") and kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim):
-            shapes[value.name] = tuple(dim.dim_value for dim in kind.shape.dim)
-    return shapes
-
-
-def _folded(model: ModelProto) -> ModelProto:
-    """The model with its arithmetic on shapes done: ONNX's inference follows a few operators of that only. Left as it is if that fails."""
-    import onnx_ir as ir
-    from onnxscript import optimizer
-
-    with _quiet(), contextlib.suppress(Exception):
-        found = ir.serde.deserialize_model(model)
-        cast("Any", optimizer).fold_constants(found, onnx_shape_inference=True, should_fold=_should_fold)
-        return ir.serde.serialize_model(found)
-    return model
-
-
-def _should_fold(node: Any) -> bool | None:
-    """Nothing that could grow beyond all bounds; None leaves it to the optimiser."""
-    if node.op_type in _GROWING:
-        return False
-    if node.op_type != "ConstantOfShape":
-        return None
-    extents = node.inputs[0].const_value if node.inputs and node.inputs[0] is not None else None
-    return (
-        extents is not None and extents.size <= 8 and prod(max(int(extent), 0) for extent in extents.numpy().reshape(-1)) <= _LARGEST_FOLDED
-    )
-
-
-@contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    """The optimiser's warnings are about what it leaves alone."""
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
+            results = cast("Any", ReferenceEvaluator(graph, opsets=dict(opsets))).run(None, {})
+        found = [numpy_helper.from_array(np.asarray(result), output) for result, output in zip(results, outputs, strict=True)]
+    except Exception:  # then its numbers are not known
+        return
+    for tensor in found:
+        _learn(tensors, tensor)
 
 
-def _constants(nodes: Sequence[NodeProto], given: Collection[str]) -> frozenset[str]:
-    found = set(given)
-    for node in nodes:
-        inputs = list(reads(node))
-        if node.op_type == "Constant" or (inputs and found.issuperset(inputs)):
-            found.update(node.output)
-    return frozenset(found)
+def _is_computable(proto: NodeProto, tensors: Tensors) -> bool:
+    """Whether the numbers of all inputs are known, and none of the results is large."""
+    inputs, outputs = (list(filter(None, names)) for names in (proto.input, proto.output))
+    known = bool(inputs or proto.op_type == "Constant") and all(tensor in tensors.values for tensor in inputs)
+    small = proto.op_type == "NonZero" or all(_elements(tensors, output) <= _LARGEST for output in outputs)
+    return known and small and not bodies(proto)
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+def _part(proto: NodeProto, rank: int) -> slice:
+    ends = {item.name: item.i for item in proto.attribute}
+    return slice(ends.get("start", 0), ends.get("end", rank))
+
+
+def _elements(tensors: Tensors, tensor: str) -> int:
+    shape = tensors.shape(tensor)
+    return _LARGEST + 1 if shape is None else prod(shape)
+
+
+def _learn(tensors: Tensors, tensor: TensorProto) -> None:
+    tensors.values[tensor.name] = tensor
+    tensors.types[tensor.name] = helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+    tensors.faults.pop(tensor.name, None)
+
+
+def _stand_in(proto: NodeProto) -> NodeProto:
+    """For shapes only, ONNX's own operator in place of a quantised one of ONNX Runtime: ONNX knows none of those."""
+    form = FORMS.get((proto.domain, proto.op_type)) if proto.domain not in ("", "ai.onnx") else None
+    if form is None or any(item.name == "channels_last" and item.i for item in proto.attribute):
+        return proto
+    operands = range(2, len(proto.input), 3) if form.operator == "Concat" else form.operands
+    kept = [item for item in proto.attribute if item.name not in ("channels_last", "opset")]
+    written = NodeProto(op_type=form.operator, name=proto.name, output=proto.output, attribute=kept)
+    written.input.extend(proto.input[index] for index in operands if index < len(proto.input))
+    return written
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    candidate, number = name, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    taken.add(candidate)
+    return candidate

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from itertools import product
 from math import gcd, prod
 from pathlib import Path
-from typing import Any, cast
 
-from onnx import NodeProto, defs, helper
+from onnx import NodeProto
 
 from ridgeline.algorithm.layers import Layer, Work
 from ridgeline.algorithm.nest import Nest, parse
-from ridgeline.algorithm.onnx.qoperator import FORMS
-from ridgeline.algorithm.onnx.shapes import Outline, Shape, bodies, read_outline, reads
-from ridgeline.errors import InputError, UnsupportedError
+from ridgeline.algorithm.onnx.outline import bodies, read_outline, reads
+from ridgeline.algorithm.onnx.shapes import Node, Shape, infer, is_known
+from ridgeline.errors import InputError
 
 LARGEST = 2**62  # iterations of a layer
 WINDOWS = (("z", "t"), ("y", "r"), ("x", "q"))  # axes of the output and of the kernel; an image has the last two
@@ -34,88 +33,22 @@ def read_work(source: Path | bytes, *, batch: int | None = None) -> Work:
 
     Raises InputError for a file that is none or lacks shapes, UnsupportedError for a node that multiplies and cannot be written as a nest.
     """
-    outline = read_outline(source, batch=batch, needed={name.rpartition(".")[2] for name in _MAKERS})
-    layers: list[Layer] = []
-    others: list[str] = []
-    made: list[tuple[Layer, ...]] = []
-    taken: set[str] = set()
-    for proto in outline.nodes:
-        node = _Node(proto=proto, name=_unique(proto.name or next(filter(None, proto.output), proto.op_type), taken), outline=outline)
-        made.append(_layers(node))
-        layers += made[-1]
-        if not made[-1] and proto.op_type != "Constant":
-            others.append(f"{node.name} ({node.operator})")
+    outline = read_outline(source, batch=batch)
+    nodes = infer(outline)
+    made = [_layers(node) for node in nodes]
+    layers = tuple(layer for found in made for layer in found)
+    others = tuple(
+        f"{node.name} ({node.operator})" for node, found in zip(nodes, made, strict=True) if not found and node.operator != "Constant"
+    )
     if not layers:
-        raise InputError(f"{outline.source} has no layer that multiplies; its nodes are {_listed(others)}")
-    return Work(name=outline.name, layers=tuple(layers), others=tuple(others), feeds=_feeds(outline.nodes, made))
+        listed = ", ".join(others[:4]) + (", ..." if len(others) > 4 else "")
+        raise InputError(f"{outline.source} has no layer that multiplies; its nodes are {listed}")
+    return Work(name=outline.model.graph.name, layers=layers, others=others, feeds=_feeds(nodes, made))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Node:
-    """A node under a name that no other has."""
-
-    proto: NodeProto
-    name: str
-    outline: Outline
-
-    @property
-    def operator(self) -> str:
-        """With its domain, unless it is ONNX's own: Conv, com.microsoft.QGemm."""
-        return self.proto.op_type if self.proto.domain in ("", "ai.onnx") else f"{self.proto.domain}.{self.proto.op_type}"
-
-    @property
-    def operands(self) -> tuple[str, str]:
-        first, second = _OPERANDS.get(self.operator, (0, 1))
-        if len(self.proto.input) <= second:
-            raise self.error(f"it has {len(self.proto.input)} inputs; export the network again")
-        return self.proto.input[first], self.proto.input[second]
-
-    def shapes(self) -> tuple[Shape, Shape, Shape]:
-        """Of the operands and the result."""
-        first, second = self.operands
-        return self.shape(first), self.shape(second), self.shape(self.proto.output[0])
-
-    def shape(self, tensor: str) -> Shape:
-        shape = self.outline.shapes.get(tensor)
-        if shape is None:
-            why = self.outline.fault()
-            raise self.error(f"the shape of '{tensor}' is not known" + (f": {why}" if why else "; export the network with fixed shapes"))
-        if min(shape, default=1) < 1:
-            raise self.error(f"'{tensor}' would have the shape {shape}, without an element")
-        return shape
-
-    def integers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
-        """A list of an attribute's, as long as its default."""
-        value = self.attribute(name, default)
-        if not isinstance(value, (list, tuple)) or len(cast("Sequence[Any]", value)) != len(default):
-            raise self.error(f"its {name} are {value!r}; {len(default)} whole numbers are needed")
-        return tuple(int(item) for item in cast("Sequence[Any]", value))
-
-    def steps(self, name: str, count: int) -> tuple[int, ...]:
-        """Strides or dilations: one for each axis, at least 1."""
-        found = self.integers(name, (1,) * count)
-        if min(found) < 1:
-            raise self.error(f"its {name} are {found}; they must be at least 1")
-        return found
-
-    def attribute(self, name: str, default: Any) -> Any:
-        return next((helper.get_attribute_value(item) for item in self.proto.attribute if item.name == name), default)
-
-    def layer(self, nest: Nest, suffix: str = "") -> Layer:
-        if nest.iterations > LARGEST:
-            raise self.error(f"it has {nest.iterations:,} iterations; at most 2^62 can be counted")
-        return Layer(name=self.name + suffix, operator=self.operator, nest=nest, inputs=self.operands, output=self.proto.output[0])
-
-    def error(self, why: str) -> InputError:
-        return InputError(f"{self.outline.source}: node '{self.name}' ({self.operator}): {why}")
-
-    def refusal(self, why: str) -> UnsupportedError:
-        return UnsupportedError(f"{self.outline.source}: node '{self.name}' ({self.operator}): {why}")
-
-
-def _layers(node: _Node) -> tuple[Layer, ...]:
+def _layers(node: Node) -> tuple[Layer, ...]:
     """None for a node that does not multiply and accumulate, or does so ahead of all runs."""
-    if not _is_known(node.proto):
+    if not is_known(node.proto):
         raise node.refusal(
             "ONNX has no such operator, so that nothing tells what it multiplies; export the network with ONNX's own operators"
         )
@@ -124,20 +57,41 @@ def _layers(node: _Node) -> tuple[Layer, ...]:
     maker = _MAKERS.get(node.operator)
     if node.proto.op_type in REFUSED:
         raise node.refusal("it multiplies, and cannot be written as a nest; export the network with it taken apart into products")
-    if maker is None or node.outline.constants.issuperset(node.proto.output):
+    if maker is None or node.tensors.constants.issuperset(node.proto.output):
         return ()
     return tuple(maker(node))
 
 
-def _is_known(proto: NodeProto) -> bool:
-    domain = "" if proto.domain == "ai.onnx" else proto.domain
-    last = any(item.name == "channels_last" and item.i for item in proto.attribute)
-    return defs.has(proto.op_type, domain) or ((domain, proto.op_type) in FORMS and not last)
-
-
 def _multiplies_inside(proto: NodeProto) -> bool:
     inner = [node for body in bodies(proto) for node in body.node]
-    return any(node.op_type in REFUSED or node.op_type in _MAKERS or not _is_known(node) or _multiplies_inside(node) for node in inner)
+    return any(node.op_type in REFUSED or node.op_type in _MAKERS or not is_known(node) or _multiplies_inside(node) for node in inner)
+
+
+def _operands(node: Node) -> tuple[str, str]:
+    first, second = _OPERANDS[node.operator]
+    if len(node.proto.input) <= second:
+        raise node.error(f"it has {len(node.proto.input)} inputs; export the network again")
+    return node.proto.input[first], node.proto.input[second]
+
+
+def _shapes(node: Node) -> tuple[Shape, Shape, Shape]:
+    """Of the operands and the result."""
+    first, second = _operands(node)
+    return node.shape(first), node.shape(second), node.shape(node.proto.output[0])
+
+
+def _steps(node: Node, name: str, count: int) -> tuple[int, ...]:
+    """Strides or dilations: one for each axis, at least 1."""
+    found = node.integers(name, (1,) * count)
+    if min(found) < 1:
+        raise node.error(f"its {name} are {found}; they must be at least 1")
+    return found
+
+
+def _layer(node: Node, nest: Nest, suffix: str = "") -> Layer:
+    if nest.iterations > LARGEST:
+        raise node.error(f"it has {nest.iterations:,} iterations; at most 2^62 can be counted")
+    return Layer(name=node.name + suffix, operator=node.operator, nest=nest, inputs=_operands(node), output=node.proto.output[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,24 +104,24 @@ class _Window:
     dilation: int = 1
 
 
-def _conv(node: _Node) -> Iterator[Layer]:
-    image, kernel, output = node.shapes()
+def _conv(node: Node) -> Iterator[Layer]:
+    image, kernel, output = _shapes(node)
     groups, rank = _groups(node, image, kernel), len(kernel) - 2
     if kernel[1] * groups != image[1] or kernel[0] % groups:
         raise node.error(f"a weight of the shape {kernel} in {groups} groups does not fit an input of {image[1]} channels")
-    steps = zip(output[2:], kernel[2:], node.steps("strides", rank), node.steps("dilations", rank), strict=True)
+    steps = zip(output[2:], kernel[2:], _steps(node, "strides", rank), _steps(node, "dilations", rank), strict=True)
     windows = [_Window(size=size, taps=taps, stride=stride, dilation=dilation) for size, taps, stride, dilation in steps]
-    yield node.layer(_convolution({"n": output[0], "g": groups, "m": kernel[0] // groups, "c": kernel[1]}, windows))
+    yield _layer(node, _convolution({"n": output[0], "g": groups, "m": kernel[0] // groups, "c": kernel[1]}, windows))
 
 
-def _conv_transpose(node: _Node) -> Iterator[Layer]:
+def _conv_transpose(node: Node) -> Iterator[Layer]:
     """As many convolutions as its strides have phases: of the outputs at s*i + p, each takes one tap in s, so that no multiplication is by a zero
     between two pixels."""
-    image, kernel, output = node.shapes()
+    image, kernel, output = _shapes(node)
     groups, rank = _groups(node, image, kernel), len(kernel) - 2
     if kernel[0] != image[1] or kernel[0] % groups:
         raise node.error(f"a weight of the shape {kernel} in {groups} groups does not fit an input of {image[1]} channels")
-    strides, dilations = node.steps("strides", rank), node.steps("dilations", rank)
+    strides, dilations = _steps(node, "strides", rank), _steps(node, "dilations", rank)
     if prod(min(taps, stride) for taps, stride in zip(kernel[2:], strides, strict=True)) > _MOST_PHASES:
         raise node.refusal(f"its strides {strides} make more than {_MOST_PHASES:,} convolutions of it")
     begins = _begins(node, image[2:], kernel[2:], output[2:])
@@ -176,25 +130,27 @@ def _conv_transpose(node: _Node) -> Iterator[Layer]:
     axes = {"n": output[0], "g": groups, "m": kernel[1], "c": kernel[0] // groups}
     for chosen in product(*phases):
         suffix = f"[{','.join(map(str, chosen))}]" if max(strides) > 1 else ""
-        yield node.layer(_convolution(dict(axes), [found[phase] for found, phase in zip(phases, chosen, strict=True)]), suffix)
+        yield _layer(node, _convolution(dict(axes), [found[phase] for found, phase in zip(phases, chosen, strict=True)]), suffix)
 
 
-def _groups(node: _Node, image: Shape, kernel: Shape) -> int:
+def _groups(node: Node, image: Shape, kernel: Shape) -> int:
     groups = node.attribute("group", 1)
     if not 3 <= len(kernel) <= 2 + len(WINDOWS) or len(image) != len(kernel):
         raise node.refusal(f"a convolution of {image} with {kernel}; one to {len(WINDOWS)} axes can be convolved")
     if not isinstance(groups, int) or groups < 1:
         raise node.error(f"it has {groups!r} groups; it must have at least 1")
+    if node.integers("kernel_shape", kernel[2:]) != kernel[2:]:
+        raise node.error(f"its kernel_shape is not that of its weight, {kernel}")
     return groups
 
 
-def _begins(node: _Node, image: Shape, kernel: Shape, output: Shape) -> tuple[int, ...]:
+def _begins(node: Node, image: Shape, kernel: Shape, output: Shape) -> tuple[int, ...]:
     """The outputs that are cut off before the first, along each axis."""
     rank = len(image)
-    mode = cast("bytes", node.attribute("auto_pad", b"NOTSET")).decode()
+    mode = node.text("auto_pad", "NOTSET")
     if mode in ("NOTSET", "VALID") and node.attribute("output_shape", None) is None:
         return node.integers("pads", (0,) * (2 * rank))[:rank] if mode == "NOTSET" else (0,) * rank
-    strides, dilations, extra = node.steps("strides", rank), node.steps("dilations", rank), node.integers("output_padding", (0,) * rank)
+    strides, dilations, extra = _steps(node, "strides", rank), _steps(node, "dilations", rank), node.integers("output_padding", (0,) * rank)
     places = zip(image, kernel, output, strides, dilations, extra, strict=True)
     cut = [stride * (size - 1) + (taps - 1) * dilation + 1 + more - out for size, taps, out, stride, dilation, more in places]
     return tuple(max(0, each) // 2 if mode == "SAME_UPPER" else (max(0, each) + 1) // 2 for each in cut)
@@ -223,15 +179,15 @@ def _convolution(axes: Mapping[str, int], windows: Sequence[_Window]) -> Nest:
     return parse(f"n {group}c {indices}, {group}m c {taps} -> n {group}m {places}", axes=sizes, factors=factors, multiplies=True)
 
 
-def _matmul(node: _Node) -> Iterator[Layer]:
-    a, b, _ = node.shapes()
+def _matmul(node: Node) -> Iterator[Layer]:
+    a, b, _ = _shapes(node)
     first = {f"b{place}": size for place, size in enumerate(a[-3::-1])} | dict(zip(("y", "c")[-len(a) :], a[-2:], strict=True))
     second = {f"b{place}": size for place, size in enumerate(b[-3::-1])} | dict(zip(("c", "m"), b[-2:], strict=False))
     yield _product(node, first, second, (first.keys() | second.keys()) - {"c"})
 
 
-def _gemm(node: _Node) -> Iterator[Layer]:
-    a, b, _ = node.shapes()
+def _gemm(node: Node) -> Iterator[Layer]:
+    a, b, _ = _shapes(node)
     if len(a) != 2 or len(b) != 2:
         raise node.error(f"a product of {a} and {b}; both must be matrices")
     rows, inner = a[::-1] if node.attribute("transA", 0) else a
@@ -239,16 +195,16 @@ def _gemm(node: _Node) -> Iterator[Layer]:
     yield _product(node, {"y": rows, "c": inner}, {"c": depth, "m": columns}, ("y", "m"))
 
 
-def _einsum(node: _Node) -> Iterator[Layer]:
+def _einsum(node: Node) -> Iterator[Layer]:
     """Of two operands, of which each letter is in both, or in one and in the result; an elementwise product is no layer."""
-    equation = cast("bytes", node.attribute("equation", b"")).decode().replace(" ", "")
+    equation = node.text("equation", "").replace(" ", "")
     left, arrow, right = equation.partition("->")
     terms = left.split(",")
     if len(terms) == 1:
         return
     if len(terms) > 2:
         raise node.refusal(f"'{equation}' is a product of {len(terms)} operands; export the network with products of two")
-    first, second = (_letters(node, term, node.shape(tensor)) for term, tensor in zip(terms, node.operands, strict=True))
+    first, second = (_letters(node, term, node.shape(tensor)) for term, tensor in zip(terms, _operands(node), strict=True))
     dots = {label for label in {**first, **second} if label.isdigit()}
     once = {letter for letter in left if letter.isalpha() and left.count(letter) == 1}
     result = {*right.replace("...", ""), *(dots if "..." in right else ())} if arrow else once | dots
@@ -256,7 +212,7 @@ def _einsum(node: _Node) -> Iterator[Layer]:
         yield _product(node, first, second, result)
 
 
-def _letters(node: _Node, term: str, shape: Shape) -> dict[str, int]:
+def _letters(node: Node, term: str, shape: Shape) -> dict[str, int]:
     """The extent of each letter; what the dots stand for is numbered from the last."""
     before, dots, after = term.partition("...")
     hidden = len(shape) - len(before) - len(after)
@@ -266,24 +222,23 @@ def _letters(node: _Node, term: str, shape: Shape) -> dict[str, int]:
     return dict(zip(letters, shape, strict=True))
 
 
-def _product(node: _Node, first: Mapping[str, int], second: Mapping[str, int], result: Collection[str]) -> Layer:
+def _product(node: Node, first: Mapping[str, int], second: Mapping[str, int], result: Collection[str]) -> Layer:
     """A matrix product, or several (g): axes of one operand alone are rows (y) or columns (m), merged."""
     first, second = ({label: size for label, size in operand.items() if size > 1} for operand in (first, second))
     sizes = {"g": 1, "m": 1, "c": 1, "y": 1}
     for label in {**first, **second}:
         kind = KINDS.get((label in first, label in second, label in result))
         if kind is None or (kind in "gc" and first[label] != second[label]):
-            raise node.refusal(
-                f"a product of {node.shape(node.operands[0])} and {node.shape(node.operands[1])}, where axis '{label}' does not fit"
-            )
+            a, b, _ = _shapes(node)
+            raise node.refusal(f"a product of {a} and {b}, where axis '{label}' does not fit")
         sizes[kind] *= first.get(label) or second[label]
     if sizes["g"] > 1:
-        return node.layer(parse("g y c, g c m -> g y m", axes=sizes, multiplies=True))
+        return _layer(node, parse("g y c, g c m -> g y m", axes=sizes, multiplies=True))
     del sizes["g"]
-    return node.layer(parse("y c, c m -> y m", axes=sizes, multiplies=True))
+    return _layer(node, parse("y c, c m -> y m", axes=sizes, multiplies=True))
 
 
-_MAKERS: Mapping[str, Callable[[_Node], Iterator[Layer]]] = {
+_MAKERS: Mapping[str, Callable[[Node], Iterator[Layer]]] = {
     "Conv": _conv,
     "ConvInteger": _conv,
     "ConvTranspose": _conv_transpose,
@@ -298,26 +253,13 @@ _MAKERS: Mapping[str, Callable[[_Node], Iterator[Layer]]] = {
 _OPERANDS: Mapping[str, tuple[int, int]] = {name: (0, 3 if "Q" in name else 1) for name in _MAKERS}
 
 
-def _feeds(nodes: Sequence[NodeProto], made: Sequence[tuple[Layer, ...]]) -> tuple[tuple[str, str], ...]:
+def _feeds(nodes: Sequence[Node], made: Sequence[tuple[Layer, ...]]) -> tuple[tuple[str, str], ...]:
     """What a shape tells of a tensor is not what a layer made."""
     origins: dict[str, tuple[str, ...]] = {}
     pairs: dict[tuple[str, str], None] = {}
     for node, layers in zip(nodes, made, strict=True):
-        above = tuple(dict.fromkeys(origin for tensor in reads(node) for origin in origins.get(tensor, ())))
+        above = tuple(dict.fromkeys(origin for tensor in reads(node.proto) for origin in origins.get(tensor, ())))
         pairs |= dict.fromkeys((origin, layer.name) for layer in layers for origin in above)
-        below = tuple(layer.name for layer in layers) or (() if node.op_type in ("Shape", "Size") else above)
-        origins |= dict.fromkeys(node.output, below)
+        below = tuple(layer.name for layer in layers) or (() if node.operator in ("Shape", "Size") else above)
+        origins |= dict.fromkeys(node.proto.output, below)
     return tuple(pairs)
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    candidate, number = name, 1
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}_{number}"
-    taken.add(candidate)
-    return candidate
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

@@ -25,6 +25,7 @@ Size = Annotated[int, msgspec.Meta(gt=0, le=10**6)]  # of an array's axis
 Bits = Annotated[int, msgspec.Meta(gt=0, le=1024)]  # of an element
 Energy = Annotated[float, msgspec.Meta(ge=0, le=1e9)]  # pJ
 Rate = Annotated[float, msgspec.Meta(gt=0, le=1e12)]  # bits a cycle
+LOOP_AXES = ("n", "g", "m", "c", "y", "x", "r", "q", "z", "t")  # of a nest: what constraints may name
 CHIPS = Path(__file__).parent / "chips"
 
 
@@ -130,11 +131,17 @@ class Chip(Struct, frozen=True, kw_only=True):
         for name in self.loops:
             if name not in names:
                 raise ValueError(f"loops: no level is called '{name}'; there are {', '.join(names)}")
+        _check_constraints(self)
 
     @property
     def macs(self) -> int:
         """Multiply-accumulators."""
         return prod(self.array.values())
+
+    @property
+    def peak_tops(self) -> float:
+        """Two operations a multiply-accumulator and cycle."""
+        return 2 * self.macs * self.clock_mhz / 1e6
 
     def level(self, name: str) -> Level:
         found = next((level for level in self.levels if level.name == name), None)
@@ -165,7 +172,7 @@ def _check_order(levels: tuple[Level, ...], array: Mapping[str, int]) -> None:
     for tensor in TENSORS:
         chain = [level for level in levels if tensor in level.keeps]
         if not chain:
-            raise ValueError(f"no level keeps the {tensor}")
+            raise ValueError(f"no level keeps the {tensor}; the outermost, '{levels[0].name}', must keep every tensor")
         for outer, inner in pairwise(chain):
             lost = next((axis for axis in inner.serves if axis not in outer.serves), None)
             if lost is not None:
@@ -179,6 +186,19 @@ def _check_order(levels: tuple[Level, ...], array: Mapping[str, int]) -> None:
         raise ValueError(f"the outermost level '{first.name}' does not keep the {missing}; every tensor starts or ends there")
     if first.capacity_bytes is not None:
         raise ValueError(f"the outermost level '{first.name}' has a capacity_bytes; leave it out: it holds the whole layer")
+
+
+def _check_constraints(chip: Chip) -> None:
+    named = {f"unroll.{axis}": (*(rule.axes or ()), *rule.whole, *rule.factors) for axis, rule in chip.unroll.items()}
+    named |= {f"loops.{name}": (*(rule.axes or ()), *rule.whole, *rule.order) for name, rule in chip.loops.items()}
+    for where, axes in named.items():
+        unknown = next((axis for axis in axes if axis not in LOOP_AXES), None)
+        if unknown is not None:
+            raise ValueError(f"{where} names the loop axis '{unknown}'; loop axes are {', '.join(LOOP_AXES)}")
+    for axis, rule in chip.unroll.items():
+        spread = prod(rule.factors.values())
+        if spread > chip.array[axis]:
+            raise ValueError(f"unroll.{axis}: its factors make {spread:,}, but the array has {chip.array[axis]:,} along '{axis}'")
 
 
 def chip_names() -> tuple[str, ...]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ridgeline.errors import unknown_name
 
-KINDS = ("models", "devices", "operators")
+if TYPE_CHECKING:
+    from ridgeline.hardware.chip import Chip, Level
+
+KINDS = ("models", "devices", "chips", "operators")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +28,10 @@ class Shown:
 
 
 def show(what: str) -> Shown:
-    """`what` is a kind, or the name of a model, a device or an operator. Raises UnknownNameError, or InputError for a device's TOML file."""
+    """`what` is a kind, or the name of a model, a device, a chip or an operator. Raises UnknownNameError, or InputError for the TOML file of a
+    device or chip."""
     if what in KINDS:
-        return {"models": models, "devices": devices, "operators": operators}[what]()
+        return {"models": models, "devices": devices, "chips": chips, "operators": operators}[what]()
     return one(what)
 
 
@@ -53,6 +59,17 @@ def devices() -> Shown:
     return Shown(values={"devices": [_device(item) for item in found]}, head=head, rows=rows)
 
 
+def chips() -> Shown:
+    from ridgeline.hardware.chip import chip_names, read_chip
+
+    found = [read_chip(name) for name in chip_names()]
+    head = ("name", "node nm", "MACs", "clock MHz", "peak TOPS", "levels")
+    rows = [
+        (item.name, item.node_nm, item.macs, item.clock_mhz, item.peak_tops, ", ".join(level.name for level in item.levels)) for item in found
+    ]
+    return Shown(values={"chips": [_chip(item) for item in found]}, head=head, rows=rows)
+
+
 def operators() -> Shown:
     rows = [(name, where) for name, where in _operators().items()]
     return Shown(values={"operators": [{"name": name, "runs_on": where} for name, where in rows]}, head=("ONNX operator", "runs on"), rows=rows)
@@ -60,16 +77,19 @@ def operators() -> Shown:
 
 def one(name: str) -> Shown:
     from ridgeline.algorithm import zoo
+    from ridgeline.hardware.chip import chip_names, read_chip
     from ridgeline.hardware.device import device_names, read_device
 
     if name in zoo.names():
         return Shown(values=_entry(zoo.entry(name)))
+    if name in chip_names() or _describes_chip(name):
+        return _one_chip(read_chip(name))
     if name in device_names() or name.endswith(".toml"):
         return Shown(values=_device(read_device(name)))
     known = _operators()
     if name in known:
         return Shown(values={"name": name, "runs_on": known[name]})
-    raise unknown_name("name", name, [*KINDS, *zoo.names(), *device_names(), *known])
+    raise unknown_name("name", name, [*KINDS, *zoo.names(), *device_names(), *chip_names(), *known])
 
 
 def _entry(item: Any) -> dict[str, Any]:
@@ -79,6 +99,50 @@ def _entry(item: Any) -> dict[str, Any]:
 
 def _device(item: Any) -> dict[str, Any]:
     return msgspec.to_builtins(item) | {"bytes_per_cycle": item.bytes_per_cycle, "dsp_kind": item.dsp_kind}
+
+
+def _describes_chip(name: str) -> bool:
+    """Whether a TOML file is a chip's and not a device's."""
+    if not name.endswith(".toml"):
+        return False
+    try:
+        return "levels" in tomllib.loads(Path(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def _chip(chip: Chip) -> dict[str, Any]:
+    values = msgspec.to_builtins(chip)
+    levels = [made | {"instances": chip.instances(level)} for made, level in zip(values["levels"], chip.levels, strict=True)]
+    return values | {"levels": levels, "macs": chip.macs, "peak_tops": chip.peak_tops}
+
+
+def _one_chip(chip: Chip) -> Shown:
+    """A row for each level, from DRAM to the multipliers."""
+    head = (f"{chip.name}, {chip.clock_mhz:g} MHz", "instances", "bytes each", "keeps", "serves", "pJ a bit", "bits a cycle")
+    rows: list[Sequence[object]] = [
+        (
+            level.name, chip.instances(level), level.capacity_bytes, ", ".join(level.keeps), ", ".join(level.serves) or "one multiplier",
+            _energy(level), _bandwidth(level),
+        )
+        for level in chip.levels
+    ]  # fmt: skip
+    array = ", ".join(f"{size} {name}" for name, size in chip.array.items())
+    rows.append((f"multipliers: {array}", chip.macs, None, "-", "-", f"{chip.mac.pj:g} a MAC", f"{chip.peak_tops:.4g} TOPS"))
+    return Shown(values=_chip(chip), head=head, rows=rows)
+
+
+def _energy(level: Level) -> str:
+    read, write = level.read_pj_per_bit, level.write_pj_per_bit
+    return f"{read:.4g}" if read == write else f"{read:.4g} read, {write:.4g} written"
+
+
+def _bandwidth(level: Level) -> str:
+    """Of an instance."""
+    read, write = (None if rate is None else f"{rate:,g}" for rate in (level.read_bits_per_cycle, level.write_bits_per_cycle))
+    if level.one_port or read == write:
+        return "unlimited" if read is None else f"{read} {'together' if level.one_port else 'each way'}"
+    return f"{read or 'unlimited'} read, {write or 'unlimited'} written"
 
 
 def _operators() -> dict[str, str]:

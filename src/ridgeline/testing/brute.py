@@ -17,8 +17,8 @@ from ridgeline.mapping.loops import Conventions, Loop, LoopMapping
 
 
 def every_mapping(nest: Nest, chip: Chip, *, imperfect: bool) -> Iterator[LoopMapping]:
-    """Any factor at any level and on any axis of the array, any order of the loops of a level, any choice of kept tensors. At a level, the tile of all
-    its tensors is the same. The array's axes lie as near to the multipliers as the levels let them."""
+    """Any factor at any level and on any axis of the array, any order of the loops of a level, any choice of kept tensors. At a level, the tile of
+    all its tensors is the same. The array's axes lie as near to the multipliers as the levels let them."""
     slots = _slots(chip)
     axes = [axis for axis, size in nest.axes.items() if size > 1]
     per_axis = [list(_cuts(nest.axes[axis], axis, slots, chip, imperfect=imperfect)) for axis in axes]
@@ -83,7 +83,10 @@ def _ordered(chip: Chip, slots: Sequence[tuple[str, str]], rows: Sequence[dict[s
             begins[level] = at
         at += len(group[0])
     for kept in product(*(_kept(chip, number) for number in range(len(chip.levels)))):
-        positions = {tensor: {level.name: begins[level.name] for level, names in zip(chip.levels, kept, strict=True) if tensor in names} for tensor in TENSORS}
+        positions = {
+            tensor: {level.name: begins[level.name] for level, names in zip(chip.levels, kept, strict=True) if tensor in names}
+            for tensor in TENSORS
+        }
         for chosen in product(*groups):
             yield LoopMapping(loops=tuple(loop for group in chosen for loop in group), positions=positions)
 

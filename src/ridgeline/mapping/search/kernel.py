@@ -828,10 +828,10 @@ def _same(keys, lengths, i, j):
 def _beats(p, s, other):
     if s.energy > other.energy or s.fills > other.fills:
         return False
+    slower = 0
     for level in range(p.levels):
-        if s.cycles[level, 0] > other.cycles[level, 0] or s.cycles[level, 1] > other.cycles[level, 1]:
-            return False
-    return True
+        slower += s.cycles[level, 0] > other.cycles[level, 0] or s.cycles[level, 1] > other.cycles[level, 1]
+    return slower == 0
 
 
 # numba's own types say nothing of the arguments.

@@ -25,12 +25,13 @@ from ridgeline.mapping.count import check_nest
 from ridgeline.mapping.estimate import Estimate, estimate
 from ridgeline.mapping.loops import Conventions, LoopMapping
 from ridgeline.mapping.search import kernel
-from ridgeline.mapping.search.space import Space, SpaceName, spaces, unrollings
+from ridgeline.mapping.search.space import Space, SpaceName, least_energy, spaces, unrollings
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 WIDTHS = (200, 3_000, 40_000, 400_000)
 PARALLEL = 20_000  # states of a slot from which it is worth the threads
 THREADS = 2
+UNROLLED = 40_000  # choices of spatial factors that are begun at once
 CHUNK = 4_000  # states that are grown at once: a budget is looked at in between
 SLACK = 1e-9  # of float sums, relative
 
@@ -108,6 +109,8 @@ def best_mapping(
             run.search(item, width)
         if (run.found is not None and run.set_aside >= run.most * (1 - SLACK)) or run.set_aside == inf or run.late:
             break
+    if run.found is None and run.late:
+        raise DoesNotFitError(f"no mapping of nest {dict(nest.axes)} on chip '{chip.name}' was found in time; raise --budget")
     if run.found is None:
         raise DoesNotFitError(_no_mapping(nest, chip))
     mapping, made = run.found
@@ -139,6 +142,8 @@ class _Run:
         self.set_aside = inf
         self.inexact = inf  # the least bound of a mapping that costs more than its bound
         self.covered = Covered()
+        self._unrolled: Array | None = None
+        self._skipped = 0  # multipliers in use by the choices of spatial factors that were left out, at most
         self._lock = Lock()  # orders are tried side by side
 
     @property
@@ -151,10 +156,8 @@ class _Run:
         for slot in range(len(space.slots)):
             if not len(pool):
                 return
-            if space.slots[slot].array is not None:
-                pool = pool[: kernel.spread(space.problem, pool, slot)]
-            else:
-                pool = self._grow(space, pool, slot, width)
+            spatial = space.slots[slot].array is not None
+            pool = pool[: kernel.spread(space.problem, pool, slot)] if spatial else self._grow(space, pool, slot, width)
             for boundary in range(space.problem["boundaries"]):
                 if space.problem["boundary_slot"][boundary] == slot:
                     pool = pool[: kernel.place(space.problem, pool, boundary, slot)]
@@ -175,7 +178,16 @@ class _Run:
             self.covered += covered
 
     def _begin(self, space: Space, width: int) -> Array:
-        factors = unrollings(space)
+        """The spatial factors: the same choices whatever is kept where."""
+        if self._unrolled is None:
+            self._unrolled, self._skipped = unrollings(space)
+        if self._skipped:
+            skipped = self.goal.worth(least_energy(space), -(-space.nest.iterations // self._skipped))
+            self.set_aside = min(self.set_aside, skipped)
+        parts = [self._begin_part(space, self._unrolled[at : at + UNROLLED], width) for at in range(0, len(self._unrolled), UNROLLED)]
+        return self._narrow(space, np.concatenate(parts), -1, width, merged=False)
+
+    def _begin_part(self, space: Space, factors: Array, width: int) -> Array:
         pool = np.zeros(len(factors), kernel.STATE)
         pool["factors"] = 1
         pool["factors"][:, : factors.shape[1], : factors.shape[2]] = factors
@@ -204,14 +216,17 @@ class _Run:
         for axis in order.axes:
             if space.modes[start.slot, axis] == kernel.NONE:
                 continue
-            pool = self._expand(space, pool, replace(start, axis=axis, needed=axis in order.needed))
-            if len(pool) > 4 * width or self.late:
-                pool = self._narrow(space, pool, start.slot, width, merged=False)
+            pool = self._expand(space, pool, replace(start, axis=axis, needed=axis in order.needed), width)
         return pool
 
-    def _expand(self, space: Space, pool: Array, step: _Step) -> Array:
-        parts = [self._expand_part(space, pool[at : at + CHUNK], step) for at in range(0, max(1, len(pool)), CHUNK)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def _expand(self, space: Space, pool: Array, step: _Step, width: int) -> Array:
+        """A piece of the pool at a time: what has grown is narrowed before it grows out of memory."""
+        grown = np.empty(0, kernel.STATE)
+        for at in range(0, len(pool), CHUNK):
+            grown = np.concatenate([grown, self._expand_part(space, pool[at : at + CHUNK], step)])
+            if len(grown) > 4 * width or self.late:
+                grown = self._narrow(space, grown, step.slot, width, merged=False)
+        return grown
 
     def _expand_part(self, space: Space, pool: Array, step: _Step) -> Array:
         if self.late:
@@ -268,5 +283,8 @@ def _no_mapping(nest: Nest, chip: Chip) -> str:
         usable = level.usable_bytes
         need = sum(getattr(chip.widths, tensor) for tensor in level.must_keep) / 8
         if usable is not None and need > usable:
-            return f"no mapping: one element of each tensor at level '{level.name}' of chip '{chip.name}' needs {need:g} bytes, but it offers {usable:,}"
+            return (
+                f"no mapping: one element of each tensor at level '{level.name}' of chip '{chip.name}' needs {need:g} bytes, "
+                f"but it offers {usable:,}"
+            )
     return f"no mapping of nest {dict(nest.axes)} on chip '{chip.name}': its constraints and its levels' capacities exclude all"

@@ -6,23 +6,25 @@ factors too: tiles of f steps, the last one smaller). Both take every unrolling 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations, product
-from math import prod
+from itertools import pairwise, permutations, product
+from math import ceil, prod
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from ridgeline.algorithm.nest import Nest, Operand
 from ridgeline.errors import InputError, UnsupportedError
-from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops
+from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops, Unroll
 from ridgeline.mapping.loops import Conventions, Loop, LoopMapping
 from ridgeline.mapping.search import kernel
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 SpaceName = Literal["timeloop", "full"]
 SPACES: tuple[SpaceName, ...] = ("timeloop", "full")
+MOST_UNROLLED = 150_000  # choices of spatial factors
+SHARES = (0.5, 0.75, 0.9)  # of what could be used of an axis of the array, below which a choice is left out when there are too many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +174,7 @@ def _space(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName, ke
     for tensor in range(3):
         chain = np.flatnonzero(flags[:, tensor])
         innermost[tensor] = chain[0]
-        for inner, outer in zip(chain, chain[1:], strict=False):
+        for inner, outer in pairwise(chain):
             parent[inner, tensor], child[outer, tensor] = outer, inner
     problem = _problem(nest, chip, conventions, axes)
     problem["slots"], problem["boundaries"] = len(slots), len(levels) - 1
@@ -182,7 +184,8 @@ def _space(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName, ke
         problem[field][: len(levels)] = row
     problem["innermost"] = innermost
     _fill_later(problem)
-    modes = np.array([[_mode(slot, axis, nest, chip, name, outermost=number == len(slots) - 1) for axis in axes] for number, slot in enumerate(slots)])
+    last = len(slots) - 1
+    modes = np.array([[_mode(slot, axis, chip, name, outermost=number == last) for axis in axes] for number, slot in enumerate(slots)])
     return Space(
         nest=nest, chip=chip, conventions=conventions, name=name, axes=axes, slots=slots, kept=kept, problem=problem,
         modes=modes, orders=tuple(_orders(slot, nest, chip, axes, conventions) for slot in slots),
@@ -250,7 +253,7 @@ def _whole_elements(problem: Any, tensor: int) -> float:
     return total
 
 
-def _mode(slot: Slot, axis: str, nest: Nest, chip: Chip, name: SpaceName, *, outermost: bool) -> int:
+def _mode(slot: Slot, axis: str, chip: Chip, name: SpaceName, *, outermost: bool) -> int:
     if slot.array is not None:
         return kernel.NONE
     assert slot.level is not None
@@ -303,8 +306,31 @@ def _order(axes: Sequence[int], *first: Sequence[int]) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*(axis for group in first for axis in group), *axes]))
 
 
-def unrollings(space: Space) -> Array:
-    """Every choice of spatial factors, as the slots' factors: (choices, slots, axes). Raises InputError where the chip's constraints collide."""
+def least_energy(space: Space) -> float:
+    """That no mapping goes below: the multiplications, and every element through every level that keeps it, once."""
+    return float(space.problem["mac_pj"] + space.problem["later"].sum())
+
+
+def unrollings(space: Space) -> tuple[Array, int]:
+    """Choices of spatial factors, as the slots' factors (choices, slots, axes). Where they are too many, those that use little of an axis of the
+    array are left out: with the most multipliers that one of those has in use, else 0. Raises InputError where the chip's constraints collide."""
+    every = _unrolled(space, {})
+    if every is not None:
+        return every, 0
+    most: dict[str, int] = {}
+    for slot in space.slots:
+        if slot.array is not None:
+            sizes = [space.nest.axes[axis] for axis in space.axes]
+            most[slot.array] = max(int(prod(factors)) for factors in _spread_factors(space, slot.array, sizes))
+    for share in SHARES:
+        fewer = _unrolled(space, {array: ceil(share * size) for array, size in most.items()})
+        if fewer is not None:
+            return fewer, int(share * prod(most.values()))
+    return np.ones((1, len(space.slots), len(space.axes)), np.int32), prod(most.values())
+
+
+def _unrolled(space: Space, least: Mapping[str, int]) -> Array | None:
+    """The choices that use so many multipliers along each axis of the array at least; None if they are too many."""
     chip, nest, axes = space.chip, space.nest, space.axes
     rows: list[Array] = [np.ones((len(space.slots), len(axes)), np.int32)]
     for number, slot in enumerate(space.slots):
@@ -314,13 +340,17 @@ def unrollings(space: Space) -> Array:
         for row in rows:
             left = [-(-nest.axes[axis] // int(prod(row[:, place].tolist()))) for place, axis in enumerate(axes)]
             for chosen in _spread_factors(space, slot.array, left):
+                if prod(chosen) < least.get(slot.array, 1):
+                    continue
                 copy = row.copy()
                 copy[number] = chosen
                 grown.append(copy)
+            if len(grown) > MOST_UNROLLED:
+                return None
         rows = _unlike(grown, number, space)
-    if not rows:
+    if not rows and not least:
         raise InputError(f"chip '{chip.name}': the unrolling that its constraints ask for does not suit the nest {dict(nest.axes)}")
-    return np.stack(rows)
+    return np.stack(rows) if rows else None
 
 
 def _unlike(rows: Sequence[Array], number: int, space: Space) -> list[Array]:
@@ -338,17 +368,20 @@ def _spread_factors(space: Space, array: str, left: Sequence[int]) -> Iterator[t
     """Factors of every axis over one axis of the array."""
     chip, axes = space.chip, space.axes
     rule, size = chip.unroll.get(array), chip.array[array]
-    choices: list[list[int]] = []
-    for place, axis in enumerate(axes):
-        if rule is not None and axis in rule.factors:
-            choices.append([min(rule.factors[axis], left[place])])
-        elif rule is not None and axis in rule.whole:
-            choices.append([left[place]])
-        elif (rule is not None and rule.axes is not None and axis not in rule.axes) or (rule is not None and rule.axes is None and (rule.factors or rule.whole)):
-            choices.append([1])
-        else:
-            choices.append([factor for factor in _factors(left[place], space.name) if factor <= size])
+    choices = [_spread_choices(rule, axis, left[place], size, space.name) for place, axis in enumerate(axes)]
     yield from _products(choices, size)
+
+
+def _spread_choices(rule: Unroll | None, axis: str, left: int, size: int, name: SpaceName) -> list[int]:
+    if rule is not None:
+        if axis in rule.factors:
+            return [min(rule.factors[axis], left)]
+        if axis in rule.whole:
+            return [left]
+        closed = rule.axes is None and (rule.factors or rule.whole)
+        if closed or (rule.axes is not None and axis not in rule.axes):
+            return [1]
+    return [factor for factor in _factors(left, name) if factor <= size]
 
 
 def _products(choices: Sequence[Sequence[int]], most: int) -> Iterator[tuple[int, ...]]:

@@ -50,10 +50,11 @@ def read_objective(text: str) -> Objective:
         return Objective(energy_power=NAMES[text][0], cycles_power=NAMES[text][1])
     powers = {"energy": 0, "latency": 0}
     for part in text.split("*"):
-        name, _, power = part.partition("^")
-        if name not in powers or powers[name] or not (power or "1").isdigit() or not 1 <= int(power or 1) <= MOST_POWER:
+        name, mark, power = part.partition("^")
+        power = power if mark else "1"
+        if name not in powers or powers[name] or not power.isdigit() or not 1 <= int(power) <= MOST_POWER:
             raise InputError(f"objective '{text}': give {', '.join(NAMES)}, or a product such as energy^2*latency with powers up to {MOST_POWER}")
-        powers[name] = int(power or 1)
+        powers[name] = int(power)
     return Objective(energy_power=powers["energy"], cycles_power=powers["latency"])
 
 

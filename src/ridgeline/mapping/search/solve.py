@@ -31,8 +31,9 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 WIDTHS = (200, 3_000, 40_000, 400_000)
 PARALLEL = 20_000  # states of a slot from which it is worth the threads
 THREADS = 2
+HURRIED = (1, 20)  # states that go on once the budget is spent: to end, or to find a first mapping
 UNROLLED = 40_000  # choices of spatial factors that are begun at once
-CHUNK = 4_000  # states that are grown at once: a budget is looked at in between
+CHUNK = 1_000  # states that are grown at once: a budget is looked at in between
 SLACK = 1e-9  # of float sums, relative
 
 
@@ -230,7 +231,7 @@ class _Run:
 
     def _expand_part(self, space: Space, pool: Array, step: _Step) -> Array:
         if self.late:
-            pool = self._narrow(space, pool, step.slot, 1, merged=False)
+            pool = self._narrow(space, pool, step.slot, HURRIED[1], merged=False)
         room, mode = max(64, 4 * len(pool)), space.modes[step.slot, step.axis]
         while True:
             target = np.empty(room, kernel.STATE)
@@ -249,7 +250,7 @@ class _Run:
             made = kernel.merge(space.problem, pool, slot, chosen)
             self._add(Covered(merged=len(pool) - made))
             pool = pool[chosen[:made]]
-        limit = 1 if self.late else width
+        limit = min(width, HURRIED[self.found is None]) if self.late else width
         if len(pool) > limit:
             values = self._values(pool)
             ordered = np.argsort(values, kind="stable")

@@ -1,0 +1,121 @@
+"""`ridgeline map`: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ridgeline.algorithm import zoo
+from ridgeline.cli.commands import ridgeline
+from ridgeline.flows.map import MapOptions, map_network
+from ridgeline.hardware.chip import CHIPS, read_chip
+
+SETTINGS = ("--chip", "eyeriss-256", "--conventions", "timeloop")
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(ridgeline, ["map", *words])
+
+
+@pytest.fixture(scope="module")
+def summary() -> dict[str, object]:
+    result = run("resnet8", *SETTINGS, "--json")
+    assert result.exit_code == 0, result.output
+    found: dict[str, object] = json.loads(result.stdout)
+    return found
+
+
+def test_json(summary: dict[str, object]) -> None:
+    assert set(summary) == {
+        "network", "chip", "objective", "total", "certificate", "layers", "not_mapped", "covered", "search_s", "time_s"
+    }  # fmt: skip
+    assert (summary["network"], summary["chip"], summary["objective"]) == ("resnet8", "eyeriss-256", "edp")
+    layers, total = summary["layers"], summary["total"]
+    assert isinstance(layers, list)
+    assert isinstance(total, dict)
+    assert total["macs"] == zoo.entry("resnet8").macs == sum(layer["macs"] for layer in layers)
+    assert total["cycles"] == sum(layer["cycles"] for layer in layers)
+    assert total["energy_pj"] == pytest.approx(sum(layer["energy_pj"] for layer in layers))
+    assert total["edp_pj_s"] == pytest.approx(total["energy_pj"] * total["cycles"] / 1e9)
+    for layer in layers:
+        assert layer["energy_pj"] == pytest.approx(sum(layer["energy_by_level"].values()))
+        assert layer["cycles"] == max(layer["cycles_by_level"].values())
+        assert layer["mapping"]["text"].endswith("multiply-accumulate")
+    assert summary["certificate"] == {"optimal": True, "gap": 0.0, "space": "full", "conventions": "timeloop"}
+
+
+def test_other_objectives_are_best_at_what_they_are_for(summary: dict[str, object]) -> None:
+    def total(objective: str) -> tuple[float, float]:
+        found = map_network(MapOptions(network="resnet8", chip="eyeriss-256", rules="timeloop", objective=objective))
+        return found["total"]["energy_pj"], found["total"]["cycles"]
+
+    edp = summary["total"]
+    assert isinstance(edp, dict)
+    energy, latency, ed2p = total("energy"), total("latency"), total("energy*latency^2")
+    assert energy[0] <= min(edp["energy_pj"], latency[0], ed2p[0])
+    assert latency[1] <= min(edp["cycles"], energy[1], ed2p[1])
+    assert ed2p[0] * ed2p[1] ** 2 <= min(e * c**2 for e, c in ((edp["energy_pj"], edp["cycles"]), energy, latency)) * (1 + 1e-9)
+    assert edp["energy_pj"] * edp["cycles"] <= min(e * c for e, c in (energy, latency, ed2p)) * (1 + 1e-9)
+
+
+def test_report(tmp_path: Path) -> None:
+    out = tmp_path / "mapped"
+    result = run("ds-cnn", *SETTINGS, "--out", str(out))
+    assert result.exit_code == 0, result.output
+    assert f"report       {out / 'report.html'}" in result.stdout
+    assert sorted(path.name for path in out.iterdir()) == [".ridgeline", "mapping.json", "report.html"]
+    page = (out / "report.html").read_text()
+    assert "<h1>ds-cnn on eyeriss-256</h1>" in page
+    assert "proven optimal" in page
+    assert "[dram: input, weight, output]" in page
+
+
+def test_some_layers_and_a_batch() -> None:
+    result = run("resnet8", *SETTINGS, "--layers", "stack2", "--batch", "4", "--json")
+    found = json.loads(result.stdout)
+    assert [layer["name"] for layer in found["layers"]] == ["stack2.unit1.conv", "stack2.conv2", "stack2.shortcut"]
+    assert found["layers"][0]["shape"].startswith("n 4 ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("resnet8", "--chip", "eyeris-256"), "unknown chip 'eyeris-256'; did you mean 'eyeriss-256'?"),
+        (("resnet9", "--chip", "eyeriss-256"), "unknown model 'resnet9'; did you mean 'resnet8'?"),
+        (("resnet8", "--chip", "missing.toml"), "chip file 'missing.toml' does not exist"),
+        (("resnet8", "--chip", "eyeriss-256", "--objective", "power"), "objective 'power': give energy, latency, edp, ed2p, or a product"),
+        (("resnet8", "--chip", "eyeriss-256", "--objective", "energy^0"), "objective 'energy^0': give energy"),
+        (("resnet8", "--chip", "eyeriss-256", "--layers", "nothing"), "--layers 'nothing': no layer's name holds it; there are conv1.conv"),
+        (("resnet8", "--chip", "eyeriss-256", "--budget", "0"), "--budget is 0 seconds; it must be above 0"),
+    ],
+)
+def test_bad_input(words: tuple[str, ...], message: str) -> None:
+    result = run(*words)
+    assert result.exception is not None
+    assert message in str(result.exception)
+
+
+def test_a_level_without_room_is_named(tmp_path: Path) -> None:
+    text = (CHIPS / "eyeriss-256.toml").read_text().replace("capacity_bytes = 24\n", "capacity_bytes = 1\n")
+    (tmp_path / "small.toml").write_text(text.replace('name = "eyeriss-256"', 'name = "small"'))
+    result = run("resnet8", "--chip", str(tmp_path / "small.toml"))
+    assert "level 'input_register' of chip 'small' needs 2 bytes, but it offers 1" in str(result.exception)
+
+
+def test_a_folder_that_is_not_ours_stays(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    shutil.copy(CHIPS / "eyeriss-256.toml", tmp_path / "own")
+    result = run("ds-cnn", *SETTINGS, "--out", str(tmp_path / "own"))
+    assert "holds files that Ridgeline did not make" in str(result.exception)
+    assert [path.name for path in (tmp_path / "own").iterdir()] == ["eyeriss-256.toml"]
+
+
+def test_every_level_appears(summary: dict[str, object]) -> None:
+    layers = summary["layers"]
+    assert isinstance(layers, list)
+    names = ["mac", *(level.name for level in read_chip("eyeriss-256").levels)]
+    assert list(layers[0]["energy_by_level"]) == names

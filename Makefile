@@ -55,6 +55,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(RUN)/python -m ridgeline.tools.yowasp
 	@echo "set-up: the exploration is compiled for this machine, once"
 	@$(RUN)/ridgeline explore examples/digits/digits.onnx --device ulx3s-85f >/dev/null
+	@$(RUN)/ridgeline map examples/digits/digits.onnx --chip eyeriss-256 >/dev/null
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready

@@ -17,6 +17,7 @@ FIGURES = {
     "random-networks": "bench.random_networks:measure",
     "random-layers": "bench.random_layers:measure",
     "counts": "bench.counts:measure",
+    "mapper": "bench.mapper:measure",
     "pipeline": "bench.pipeline:measure",
     "csim": "bench.csim:measure",
     "resources": "bench.resources:measure",

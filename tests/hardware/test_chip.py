@@ -14,7 +14,8 @@ from ridgeline.hardware.chip import CHIPS, LOOP_AXES, Chip, chip_names, read_chi
 from ridgeline.hardware.node import read_node
 
 CATALOGUE = {
-    "a100", "edge-tpu-like", "eyeriss-168", "eyeriss-256", "gemmini-default", "h100", "h200", "nvdla-like", "simba-like", "tpu-like", "tpu-v1",
+    "a100", "edge-tpu-like", "eyeriss-168", "eyeriss-256", "gemmini-default", "h100", "h200", "nvdla-like", "simba-like", "systolic-32", "tpu-like",
+    "tpu-v1",
 }  # fmt: skip
 PUBLISHED_TOPS = {
     "a100": 312.0,  # NVIDIA's datasheets: dense fp16
@@ -159,9 +160,9 @@ AXES = ", ".join(LOOP_AXES)
         ("capacity_bytes = 131_072", "capacity = 131_072", "Object contains unknown field `capacity` - at `$.levels[1]`"),
         ("pj = 1.0", "", "Object missing required field `pj` - at `$.mac`"),
         ('name = "glb"', "", "Object missing required field `name` - at `$.levels[1]`"),
-        ("write_pj_per_bit = 0.462951", "", "Object missing required field `write_pj_per_bit` - at `$.levels[1]`"),
+        ("write_pj_per_bit = 0.4629375", "", "Object missing required field `write_pj_per_bit` - at `$.levels[1]`"),
         ("pj = 1.0", "pj = -1.0", "Expected `float` >= 0.0 - at `$.mac.pj`"),
-        ("read_pj_per_bit = 0.462951", "read_pj_per_bit = -1", "Expected `float` >= 0.0 - at `$.levels[1].read_pj_per_bit`"),
+        ("read_pj_per_bit = 0.4629375", "read_pj_per_bit = -1", "Expected `float` >= 0.0 - at `$.levels[1].read_pj_per_bit`"),
         ("capacity_bytes = 131_072", "capacity_bytes = -1", "Expected `int` >= 1 - at `$.levels[1].capacity_bytes`"),
         ("capacity_bytes = 131_072", "capacity_bytes = 1.5", "Expected `int | null`, got `float` - at `$.levels[1].capacity_bytes`"),
         ('keeps = ["weight"]', 'keeps = ["weights"]', "Invalid enum value 'weights' - at `$.levels[3].keeps[0]`"),

@@ -200,7 +200,7 @@ def map_(as_json: bool, **given: Any) -> None:
 @click.argument("what")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
 def show(what: str, as_json: bool) -> None:
-    """Show WHAT: models, devices or operators, or one of them by its name."""
+    """Show WHAT: models, devices, chips or operators, or one of them by its name."""
     from ridgeline.flows.show import show as run
 
     found = run(what)

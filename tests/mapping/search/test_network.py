@@ -50,7 +50,8 @@ def test_equals_the_best_of_all_choices(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "powers"), [("energy", (1, 0)), ("latency", (0, 1)), ("edp", (1, 1)), ("ed2p", (1, 2)), ("latency^3*energy", (1, 3)), ("energy^2", (2, 0))]
+    ("text", "powers"),
+    [("energy", (1, 0)), ("latency", (0, 1)), ("edp", (1, 1)), ("ed2p", (1, 2)), ("latency^3*energy", (1, 3)), ("energy^2", (2, 0))],
 )
 def test_objectives(text: str, powers: tuple[int, int]) -> None:
     assert read_objective(text) == Objective(energy_power=powers[0], cycles_power=powers[1])

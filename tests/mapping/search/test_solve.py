@@ -27,7 +27,7 @@ def eyeriss() -> Chip:
 
 
 @pytest.mark.parametrize("space", ["timeloop", "full"])
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", [*range(40), 1035])
 def test_equals_the_best_of_all_mappings(seed: int, space: str) -> None:
     nest, chip, rules = random_small_case(np.random.default_rng(seed))
     best, count = best_of_all(nest, chip, rules, imperfect=space == "full")

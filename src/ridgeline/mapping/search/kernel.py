@@ -55,6 +55,7 @@ PROBLEM = np.dtype(
         ("one_port", np.int8, (LEVELS,)),
         ("later", np.float64, (BOUNDARIES, 3)),  # the least energy that a boundary adds
         ("fill_cycles", np.float64),  # of a systolic array, for each visit of weights
+        ("last_cycles", np.float64),  # once
         ("mac_pj", np.float64),  # all multiplications
     ]
 )
@@ -176,9 +177,12 @@ def _spread_from(p, factors, slot, axis):
 @njit(cache=True)
 def _apart(p, factors, now, axis, inner, top):
     """Different indices of an axis that the tensor lacks: blocks of `now` steps, and in each the instances outside slot `inner`."""
-    size = p.sizes[axis]
-    whole, rest = size // now, size % now
-    block = now
+    return _instances(p, factors, p.sizes[axis] // now, p.sizes[axis] % now, now, axis, inner, top)
+
+
+@njit(cache=True)
+def _instances(p, factors, whole, rest, block, axis, inner, top):
+    """Instances outside slot `inner` that have steps, in so many whole blocks of the slots up to `top` and one of `rest` steps."""
     for k in range(top, inner, -1):
         factor = factors[k, axis]
         if factor == 1:
@@ -477,7 +481,7 @@ def _bound(p, s, slot, placed):
             steps *= steps_of(p, s.factors, a, slot, s.current[a], s.spread[boundaries + 1, a])
         else:
             steps *= _ceil(p.sizes[a], s.spread[boundaries + 1, a])
-    longest = steps + s.fills
+    longest = steps + s.fills + p.last_cycles
     if slack == 0.0:
         for level in range(p.levels):
             longest = max(longest, s.cycles[level, 0], s.cycles[level, 1])
@@ -669,17 +673,16 @@ def _start_fewer(p, s, fewer):
 
 @njit(cache=True)
 def _settle(p, s, slot, axis):
-    """Several neighbouring slots may spread an axis over more instances than there are steps for: counts those that have some."""
+    """Slots may spread an axis over more instances than there are steps for: counts those that have some at first."""
     if s.factors[slot, axis] == 1:
         return
-    steps, k = s.current[axis], slot
-    while k >= 0 and not p.timed[k]:
-        steps //= s.factors[k, axis]
-        k -= 1
-    most = _ceil(p.sizes[axis], steps)
+    block, size = s.current[axis], p.sizes[axis]
+    whole, rest = (1, 0) if size >= block else (0, size)
+    ahead = _ahead(p, s.factors, slot, axis)
     for b in range(p.boundaries + 1):
-        if p.boundary_slot[b] <= k:
-            s.spread[b, axis] = min(s.spread[b, axis], most)
+        if p.boundary_slot[b] < slot:
+            active = _instances(p, s.factors, whole, rest, block, axis, p.boundary_slot[b], slot)
+            s.spread[b, axis] = min(size, active * ahead)
 
 
 @njit(cache=True, nogil=True)

@@ -224,6 +224,7 @@ def _problem(nest: Nest, chip: Chip, conventions: Conventions, axes: Sequence[st
     for rule in ("slide", "boxes", "refill_all", "drain_reads"):
         problem[rule] = getattr(conventions, rule)
     problem["fill_cycles"] = chip.systolic.fill_cycles if chip.systolic else 0
+    problem["last_cycles"] = chip.systolic.last_cycles if chip.systolic else 0
     problem["mac_pj"] = nest.iterations * chip.mac.pj
     return problem
 

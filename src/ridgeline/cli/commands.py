@@ -172,7 +172,8 @@ def verify(folder: Path, images: int | None, stalls: float, seed: int, wave: Pat
 
 @ridgeline.command("map")
 @click.argument("network")
-@click.option("--chip", required=True, help="A name that `ridgeline show chips` lists, or a TOML file.")
+@click.option("--chip", required=True, help="A name that `ridgeline show chips` lists, a TOML file, or an accelerator YAML of ZigZag.")
+@click.option("--unrolling", type=click.Path(path_type=Path), help="With ZigZag's YAML: its mapping YAML, whose `default` fixes the unrolling.")
 @click.option("--objective", default="edp", show_default=True, help="energy, latency, edp, ed2p, or a product such as energy^2*latency.")
 @click.option("--space", type=click.Choice(["timeloop", "full"]), default="full", show_default=True, help="Factors that divide their axis, or all.")
 @click.option(

@@ -25,10 +25,12 @@ Rules = Literal["ridgeline", "timeloop"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapOptions:
-    """What `ridgeline map` was asked. `layers` keeps those whose names hold the text."""
+    """What `ridgeline map` was asked. `unrolling` is ZigZag's mapping YAML, for a chip in its YAML; `layers` keeps those whose names hold the
+    text."""
 
     network: str
     chip: str
+    unrolling: Path | None = None
     objective: str = "edp"
     space: Literal["timeloop", "full"] = "full"
     rules: Rules = "ridgeline"
@@ -40,12 +42,11 @@ class MapOptions:
 
 def map_network(options: MapOptions, progress: Progress | None = None) -> Mapping[str, Any]:
     """What `map --json` prints. Writes it with a report where `out` is given. Raises RidgelineError."""
-    from ridgeline.hardware.chip import read_chip
     from ridgeline.mapping.search.network import map_nests, read_objective
 
     start = perf_counter()
     progress = progress or Silent()
-    objective, chip = read_objective(options.objective), read_chip(options.chip)
+    objective, chip = read_objective(options.objective), _chip(options)
     if options.budget_s is not None and options.budget_s <= 0:
         raise InputError(f"--budget is {options.budget_s:g} seconds; it must be above 0")
     if options.out is not None:
@@ -63,6 +64,20 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
         progress.step("writing the report")
         _write(options.out, summary, chip)
     return summary
+
+
+def _chip(options: MapOptions) -> Chip:
+    """A name, a TOML, or ZigZag's YAML."""
+    from ridgeline.hardware.chip import read_chip
+
+    path = Path(options.chip)
+    if path.suffix in (".yaml", ".yml"):
+        from ridgeline.hardware.zigzag import read_zigzag
+
+        return read_zigzag(path, options.unrolling)
+    if options.unrolling is not None:
+        raise InputError(f"--unrolling '{options.unrolling}' is for a chip in ZigZag's YAML; a TOML has [unroll]")
+    return read_chip(options.chip)
 
 
 def conventions(rules: Rules) -> Conventions:

@@ -22,7 +22,7 @@ from ridgeline.hardware.chip import Chip
 from ridgeline.mapping.estimate import Estimate
 from ridgeline.mapping.loops import Conventions, LoopMapping
 from ridgeline.mapping.search import kernel
-from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_EDP, LEAST_ENERGY, Covered, Found, Goal, best_mapping
+from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_EDP, LEAST_ENERGY, Covered, Found, Goal, Prepared, best_mapping, prepare
 from ridgeline.mapping.search.space import SpaceName
 
 NAMES = {"energy": (1, 0), "latency": (0, 1), "edp": (1, 1), "ed2p": (1, 2)}
@@ -80,8 +80,8 @@ class _Study:
     stop: float | None
     nests: Sequence[Nest]
     times: Sequence[int]
-    caps: Goal
     progress: Progress
+    prepared: dict[int, Prepared] = field(default_factory=dict[int, Prepared])
     known: list[list[tuple[LoopMapping, Estimate]]] = field(default_factory=list[list[tuple[LoopMapping, Estimate]]])
     covered: Covered = field(default_factory=Covered)
 
@@ -91,10 +91,10 @@ class _Study:
 
         def one(number: int) -> Found:
             nonlocal done
-            found = best_mapping(
-                self.nests[number], self.chip, goals[number], space=self.space, conventions=self.conventions, stop=self._stop(number),
-                known=self.known[number],
-            )  # fmt: skip
+            nest, stop = self.nests[number], self._stop(number)
+            if number not in self.prepared:
+                self.prepared[number] = prepare(nest, self.chip, self.space, self.conventions)
+            found = best_mapping(nest, self.chip, goals[number], stop=stop, known=self.known[number], prepared=self.prepared[number])
             done += 1
             self.progress(done, len(self.nests))
             return found
@@ -139,7 +139,7 @@ def map_nests(
     unique = [nests[keys.index(key)] for key in places]
     study = _Study(
         chip=chip, space=space, conventions=conventions or Conventions(), stop=None if budget_s is None else start + budget_s, nests=unique,
-        times=[keys.count(key) for key in places], caps=LEAST_ENERGY, progress=progress or (lambda done, total: None),
+        times=[keys.count(key) for key in places], progress=progress or (lambda done, total: None),
         known=[[] for _ in unique],
     )  # fmt: skip
     found, gap = _search(study, objective)

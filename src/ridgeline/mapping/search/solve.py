@@ -92,16 +92,35 @@ class Found:
     time_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """What several searches of one layer share: a space for each choice of kept tensors, and the spatial factors, the same in all of them. `skipped`
+    is the most multipliers that a choice of factors that was left out has in use, 0 if none was."""
+
+    spaces: tuple[Space, ...]
+    unrolled: Array
+    skipped: int
+
+
+def prepare(nest: Nest, chip: Chip, space: SpaceName, conventions: Conventions) -> Prepared:
+    """Raises InputError or UnsupportedError for what the search does not cover."""
+    check_nest(nest)
+    every = tuple(spaces(nest, chip, conventions, space))
+    unrolled, skipped = unrollings(every[0])
+    return Prepared(spaces=every, unrolled=unrolled, skipped=skipped)
+
+
 def best_mapping(
     nest: Nest, chip: Chip, goal: Goal, *, space: SpaceName = "full", conventions: Conventions | None = None, stop: float | None = None,
-    known: Sequence[tuple[LoopMapping, Estimate]] = (),
+    known: Sequence[tuple[LoopMapping, Estimate]] = (), prepared: Prepared | None = None,
 ) -> Found:  # fmt: skip
-    """Of one layer. `stop` is a time of `perf_counter` at which the best so far is returned with its gap; `known` are mappings to start from.
-    Raises DoesNotFitError where no mapping fits the chip and the caps, InputError or UnsupportedError for what the search does not cover."""
+    """Of one layer. `stop` is a time of `perf_counter` at which the best so far is returned with its gap; `known` are mappings to start from;
+    `prepared` is what `prepare` makes of the same arguments. Raises DoesNotFitError where no mapping fits the chip and the caps, and what `prepare`
+    raises."""
     start = perf_counter()
-    check_nest(nest)
-    every = list(spaces(nest, chip, conventions or Conventions(), space))
-    run = _Run(goal=goal, stop=stop)
+    prepared = prepared or prepare(nest, chip, space, conventions or Conventions())
+    every = prepared.spaces
+    run = _Run(goal=goal, stop=stop, prepared=prepared)
     for pair in known:
         run.offer(*pair)
     for width in WIDTHS:
@@ -118,7 +137,7 @@ def best_mapping(
     exact = goal.worth(made.energy_pj, made.cycles)
     least = min(run.set_aside, run.inexact)
     gap = 0.0 if least >= exact * (1 - SLACK) else 1 - least / exact
-    return Found(mapping=mapping, estimate=made, worth=exact, gap=gap, space=space, covered=run.covered, time_s=perf_counter() - start)
+    return Found(mapping=mapping, estimate=made, worth=exact, gap=gap, space=every[0].name, covered=run.covered, time_s=perf_counter() - start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,16 +154,15 @@ class _Step:
 class _Run:
     """The state of one search: the best so far, and what has been set aside."""
 
-    def __init__(self, goal: Goal, stop: float | None) -> None:
+    def __init__(self, goal: Goal, stop: float | None, prepared: Prepared) -> None:
         self.goal = goal
+        self.prepared = prepared
         self.stop = stop
         self.most = inf
         self.found: tuple[LoopMapping, Estimate] | None = None
         self.set_aside = inf
         self.inexact = inf  # the least bound of a mapping that costs more than its bound
         self.covered = Covered()
-        self._unrolled: Array | None = None
-        self._skipped = 0  # multipliers in use by the choices of spatial factors that were left out, at most
         self._lock = Lock()  # orders are tried side by side
 
     @property
@@ -179,13 +197,12 @@ class _Run:
             self.covered += covered
 
     def _begin(self, space: Space, width: int) -> Array:
-        """The spatial factors: the same choices whatever is kept where."""
-        if self._unrolled is None:
-            self._unrolled, self._skipped = unrollings(space)
-        if self._skipped:
-            skipped = self.goal.worth(least_energy(space), -(-space.nest.iterations // self._skipped))
+        """The spatial factors."""
+        prepared = self.prepared
+        if prepared.skipped:
+            skipped = self.goal.worth(least_energy(space), -(-space.nest.iterations // prepared.skipped))
             self.set_aside = min(self.set_aside, skipped)
-        parts = [self._begin_part(space, self._unrolled[at : at + UNROLLED], width) for at in range(0, len(self._unrolled), UNROLLED)]
+        parts = [self._begin_part(space, prepared.unrolled[at : at + UNROLLED], width) for at in range(0, len(prepared.unrolled), UNROLLED)]
         return self._narrow(space, np.concatenate(parts), -1, width, merged=False)
 
     def _begin_part(self, space: Space, factors: Array, width: int) -> Array:

@@ -28,7 +28,7 @@ from ridgeline.mapping.search import kernel
 from ridgeline.mapping.search.space import Space, SpaceName, least_energy, spaces, unrollings
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-WIDTHS = (200, 3_000, 40_000, 400_000)
+WIDTHS = (200, 3_000, 40_000, 120_000)  # states of a slot that go on: a state takes 1.4 KB, and four times as many grow from them
 PARALLEL = 20_000  # states of a slot from which it is worth the threads
 THREADS = 2
 HURRIED = (1, 20)  # states that go on once the budget is spent: to end, or to find a first mapping

@@ -36,6 +36,7 @@ PROBLEM = np.dtype(
         ("sizes", np.int64, (AXES,)),
         ("relevant", np.int8, (3, AXES)),  # whether the tensor depends on the axis
         ("window", np.int8, (3, AXES)),  # whether it shares an index of the tensor with another axis
+        ("shaped", np.int8, (3, AXES)),  # whether what a boundary moves depends on its tile along the axis, not on all tiles together only
         ("index_count", np.int64, (3,)),
         ("index_axes", np.int64, (3, INDICES, 2)),  # axes of an index, -1 for none
         ("index_steps", np.int64, (3, INDICES, 2)),
@@ -64,6 +65,7 @@ STATE = np.dtype(
     [
         ("energy", np.float64),
         ("fills", np.float64),  # cycles of filling a systolic array
+        ("steps", np.float64),  # of every mapping that grows from it, at least
         ("least_energy", np.float64),  # of every mapping that grows from it
         ("least_cycles", np.float64),
         ("cycles", np.float64, (LEVELS, 2)),  # read and write cycles of each level
@@ -481,6 +483,7 @@ def _bound(p, s, slot, placed):
             steps *= steps_of(p, s.factors, a, slot, s.current[a], s.spread[boundaries + 1, a])
         else:
             steps *= _ceil(p.sizes[a], s.spread[boundaries + 1, a])
+    s.steps = steps
     longest = steps + s.fills + p.last_cycles
     if slack == 0.0:
         for level in range(p.levels):
@@ -750,8 +753,11 @@ def _key(p, s, slot, key):
                 factor = s.factors[k, a]
                 below = 1
                 if factor > 1 and k <= slot:
-                    for j in range(k):
-                        below *= s.factors[j, a]
+                    if p.sizes[a] % s.current[a] == 0:
+                        below = 0  # all blocks are whole: however they are made, all their instances have steps
+                    else:
+                        for j in range(k):
+                            below *= s.factors[j, a]
                 key[n] = factor
                 key[n + 1] = below
                 n += 2
@@ -768,16 +774,18 @@ def _key(p, s, slot, key):
         for tensor in range(3):
             if (s.pending[tensor] | s.sliding[tensor]) >> b & 1:
                 for a in range(p.axes):
-                    if p.relevant[tensor, a]:
+                    if p.shaped[tensor, a]:
                         key[n] = s.tile[b, a]
                         n += 1
     return n
 
 
 @njit(cache=True, nogil=True)
-def _merge(p, pool, slot, chosen):
+def _merge(p, pool, slot, goal, chosen):
     """Of states with the same future, those that no other beats in energy, every level's cycles and fills: writes their numbers to `chosen`, returns
-    how many."""
+    how many. Where cycles do not matter, those of least energy."""
+    timeless = goal.kind == ENERGY and goal.most_cycles == np.inf
+    unfinished = np.empty(p.levels, np.bool_)
     count = len(pool)
     length = p.axes * (1 + 2 * p.slots + 3 * p.boundaries) + 9 + p.boundaries
     keys = np.zeros((count, length), np.int32)
@@ -803,11 +811,12 @@ def _merge(p, pool, slot, chosen):
             for j in range(stop - start):
                 energies[j] = pool[group[j]].energy
             group = group[np.argsort(energies, kind="mergesort")]
+            _find_unfinished(p, pool[group[0]], slot, unfinished)
         first = made
         for j in range(stop - start):
             beaten = False
             for k in range(first, made):
-                if _beats(p, pool[chosen[k]], pool[group[j]]) and _same(keys, lengths, chosen[k], group[j]):
+                if (timeless or _beats(p, pool[chosen[k]], pool[group[j]], unfinished)) and _same(keys, lengths, chosen[k], group[j]):
                     beaten = True
                     break
             if not beaten:
@@ -828,13 +837,29 @@ def _same(keys, lengths, i, j):
 
 
 @njit(cache=True)
-def _beats(p, s, other):
+def _find_unfinished(p, s, slot, unfinished):
+    """Levels whose transfers are not all known yet; two states with the same future have the same."""
+    unfinished[:] = False
+    for b in range(p.boundaries):
+        for tensor in range(3):
+            if p.kept[b, tensor] and ((s.pending[tensor] | s.sliding[tensor]) >> b & 1 or p.boundary_slot[b] >= slot):
+                unfinished[p.boundary_level[b]] = True
+                unfinished[p.boundary_level[p.parent[b, tensor]]] = True
+
+
+@njit(cache=True)
+def _beats(p, s, other, unfinished):
+    """Whether no future makes the other better. Of the levels that are done, the slowest counts, and only beyond what the steps take anyway."""
     if s.energy > other.energy or s.fills > other.fills:
         return False
-    slower = 0
+    done, allowed = 0.0, max(s.steps, other.steps)
     for level in range(p.levels):
-        slower += s.cycles[level, 0] > other.cycles[level, 0] or s.cycles[level, 1] > other.cycles[level, 1]
-    return slower == 0
+        for direction in range(2):
+            if not unfinished[level]:
+                done, allowed = max(done, s.cycles[level, direction]), max(allowed, other.cycles[level, direction])
+            elif s.cycles[level, direction] > other.cycles[level, direction]:
+                return False
+    return done <= allowed
 
 
 # numba's own types say nothing of the arguments.

@@ -264,7 +264,7 @@ class _Run:
         """Merges states with the same future; of more than `width`, sets the least promising aside."""
         if merged and len(pool) > 1:
             chosen = np.empty(len(pool), np.int64)
-            made = kernel.merge(space.problem, pool, slot, chosen)
+            made = kernel.merge(space.problem, pool, slot, self.goal.record(self.most), chosen)
             self._add(Covered(merged=len(pool) - made))
             pool = pool[chosen[:made]]
         limit = min(width, HURRIED[self.found is None]) if self.late else width

@@ -208,6 +208,7 @@ def _problem(nest: Nest, chip: Chip, conventions: Conventions, axes: Sequence[st
             for position, (axis, step) in enumerate(used):
                 problem["index_axes"][tensor, place, position], problem["index_steps"][tensor, place, position] = axis, step
                 problem["window"][tensor, axis] = len(used) > 1
+                problem["shaped"][tensor, axis] = len(used) > 1 or (conventions.boxes and step > 1)
             place += bool(used)
         problem["index_count"][tensor] = place
     values: dict[str, Sequence[float]] = {
@@ -225,6 +226,8 @@ def _problem(nest: Nest, chip: Chip, conventions: Conventions, axes: Sequence[st
         problem[rule] = getattr(conventions, rule)
     problem["fill_cycles"] = chip.systolic.fill_cycles if chip.systolic else 0
     problem["last_cycles"] = chip.systolic.last_cycles if chip.systolic else 0
+    if chip.systolic:
+        problem["shaped"][kernel.WEIGHT] = problem["relevant"][kernel.WEIGHT]
     problem["mac_pj"] = nest.iterations * chip.mac.pj
     return problem
 

@@ -17,10 +17,12 @@ from ridgeline.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operand:
-    """One tensor of a nest. Each index is a sum: axis -> how far one step along that axis moves."""
+    """One tensor of a nest. Each index is a sum: axis -> how far one step along that axis moves. `present` are the positions along each index that
+    hold data, where windows reach beyond them into padding; () where all do, or where it is not known."""
 
     name: str
     indices: tuple[Mapping[str, int], ...]
+    present: tuple[int, ...] = ()
 
     @property
     def axes(self) -> frozenset[str]:

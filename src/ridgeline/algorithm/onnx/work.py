@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import gcd, prod
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from onnx import NodeProto
 
 from ridgeline.algorithm.layers import Layer, Work
-from ridgeline.algorithm.nest import Nest, parse
+from ridgeline.algorithm.nest import Nest, Operand, parse
 from ridgeline.algorithm.onnx.outline import bodies, read_outline, reads
 from ridgeline.algorithm.onnx.shapes import Node, Shape, infer, is_known
 from ridgeline.errors import InputError
@@ -111,7 +111,14 @@ def _conv(node: Node) -> Iterator[Layer]:
         raise node.error(f"a weight of the shape {kernel} in {groups} groups does not fit an input of {image[1]} channels")
     steps = zip(output[2:], kernel[2:], _steps(node, "strides", rank), _steps(node, "dilations", rank), strict=True)
     windows = [_Window(size=size, taps=taps, stride=stride, dilation=dilation) for size, taps, stride, dilation in steps]
-    yield _layer(node, _convolution({"n": output[0], "g": groups, "m": kernel[0] // groups, "c": kernel[1]}, windows))
+    nest = _convolution({"n": output[0], "g": groups, "m": kernel[0] // groups, "c": kernel[1]}, windows)
+    yield _layer(node, replace(nest, inputs=(_unpadded(nest.inputs[0], nest, image[2:]), nest.inputs[1])))
+
+
+def _unpadded(operand: Operand, nest: Nest, image: Shape) -> Operand:
+    """The input with the extents that the image has of itself."""
+    extents = operand.extents(nest.axes)
+    return replace(operand, present=(*extents[: len(extents) - len(image)], *image))
 
 
 def _conv_transpose(node: Node) -> Iterator[Layer]:

@@ -13,8 +13,9 @@ from ridgeline.hardware.chip import read_chip
 from ridgeline.hardware.zigzag import read_zigzag
 
 
-def port(name: str, kind: str, most: int, least: int | None = None) -> str:
-    return f"{{name: {name}, type: {kind}, bandwidth_min: {least or most}, bandwidth_max: {most}, allocation: []}}"
+def port(name: str, kind: str, most: int, moves: str, least: int | None = None) -> str:
+    allocation = ", ".join(f'"{move.replace(":", ", ")}"' for move in moves.split())
+    return f"{{name: {name}, type: {kind}, bandwidth_min: {least or most}, bandwidth_max: {most}, allocation: [{allocation}]}}"
 
 
 def memory(name: str, size: int, costs: tuple[float, float], operands: str, served: str, ports: list[str]) -> str:
@@ -24,14 +25,21 @@ def memory(name: str, size: int, costs: tuple[float, float], operands: str, serv
 
 # The figures of ZigZag 3.9.1's tpu_like, written down anew.
 MEMORIES = [
-    memory("rf_128B", 1024, (0.095, 0.095), "I2", "", [port("r_port_1", "read", 8), port("w_port_1", "write", 8)]),
-    memory("rf_2B", 16, (0.021, 0.021), "O", "", [port(f"{d[0]}_port_{i}", d, 16) for d in ("read", "write") for i in (1, 2)]),
+    memory("rf_128B", 1024, (0.095, 0.095), "I2", "", [port("r_port_1", "read", 8, "I2:tl"), port("w_port_1", "write", 8, "I2:fh")]),
     memory(
-        "sram_2MB", 16_777_216, (416.16, 378.4), "I1, O", "D1, D2", [port("r_port_1", "read", 2048, 64), port("w_port_1", "write", 2048, 64)]
+        "rf_2B", 16, (0.021, 0.021), "O", "",
+        [port(f"{kind[0]}_port", kind, 16, f"O:{move}") for kind, move in (("read", "tl"), ("read", "th"), ("write", "fh"), ("write", "fl"))],
     ),
-    memory("dram", 10_000_000_000, (700, 750), "I1, I2, O", "D1, D2", [port("rw_port_1", "read_write", 64)]),
-]
-ARRAY = "operational_array: {unit_energy: 0.04, unit_area: 1, dimensions: [D1, D2], sizes: [32, 32]}"
+    memory(
+        "sram_2MB", 16_777_216, (416.16, 378.4), "I1, O", "D1, D2",
+        [port("r_port_1", "read", 2048, "I1:tl O:tl O:th", 64), port("w_port_1", "write", 2048, "I1:fh O:fh O:fl", 64)],
+    ),
+    memory(
+        "dram", 10_000_000_000, (700, 750), "I1, I2, O", "D1, D2",
+        [port("rw_port_1", "read_write", 64, "I1:fh I1:tl I2:fh I2:tl O:fh O:tl O:fl O:th")],
+    ),
+]  # fmt: skip
+ARRAY = "operational_array: {unit_energy: 0.04, unit_area: 1, dimensions: [D1, D2], sizes: [32, 32], systolic_dimensions: [D1, D2]}"
 TEXT = "\n".join(["name: tpu_like", "memories:", *MEMORIES, ARRAY]) + "\n"
 MAPPING = '- name: default\n  spatial_mapping:\n    D1: ["K, 32"]\n    D2: ["C, 32"]\n  memory_operand_links: {O: O, W: I2, I: I1}\n'
 
@@ -47,6 +55,7 @@ def test_tpu_like_is_the_catalogues(tmp_path: Path) -> None:
     chip, known = read_zigzag(*written(tmp_path)), read_chip("tpu-like")
     assert (chip.name, chip.mac.pj, chip.widths, chip.clock_mhz) == (known.name, known.mac.pj, known.widths, known.clock_mhz)
     assert tuple(chip.array.values()) == tuple(known.array.values())
+    assert len(chip.systolic_axes) == len(known.systolic_axes)
     assert list(chip.unroll.values()) == list(known.unroll.values())
     for ours, other in zip(chip.levels, known.levels, strict=True):
         assert len(ours.serves) == len(other.serves)
@@ -67,7 +76,9 @@ def test_both_map_a_network_alike(tmp_path: Path) -> None:
         ("name: tpu_like", "name: tpu_like\nnodes: 3", "Object contains unknown field `nodes`"),
         ("r_cost: 700, ", "r_cost: -1, ", "Expected `float` >= 0.0"),
         ("size: 1024, ", "", "Object missing required field `size` - at `$.memories"),
-        ("dimensions: [D1, D2]", "dimensions: [D1]", "operational_array has 1 dimensions and 2 sizes"),
+        ("I1, fh", "I3, fh", "memory 'dram', port 'rw_port_1': allocation 'I3, fh' is no operand (I1, I2, O)"),
+        ("I2, fh", "I2, fl", "port 'rw_port_1': allocation 'I2, fl' is no operand (I1, I2, O) and direction"),
+        (", dimensions: [D1, D2]", ", dimensions: [D1]", "operational_array has 1 dimensions and 2 sizes"),
         ("operands: [I2], served_dimensions: []", "operands: [I2], served_dimensions: [D9]", "serves 'D9', but the array has axes D1, D2"),
         ("memories:", "memories: [", "chip.yaml"),
     ],

@@ -19,6 +19,7 @@ from ridgeline.errors import InputError, unknown_name
 
 Tensor = Literal["input", "weight", "output"]
 TENSORS: tuple[Tensor, ...] = ("input", "weight", "output")
+MOVES = ("fill", "read", "update", "drain")  # of a level: from outside, inwards, from inside, outwards
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Count = Annotated[int, msgspec.Meta(gt=0, le=10**15)]
 Size = Annotated[int, msgspec.Meta(gt=0, le=10**6)]  # of an array's axis
@@ -33,9 +34,19 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A table of the file."""
 
 
+class Port(Struct, frozen=True, kw_only=True):
+    """What one instance's port carries: `moves` are a tensor and `fill` (written from outside), `read` (towards the multipliers), `update`
+    (written from inside) or `drain` (read outwards), as in "input fill". An access moves `least_bits` or a multiple of them."""
+
+    moves: tuple[Text, ...]
+    bits_per_cycle: Count
+    least_bits: Count = 1
+
+
 class Level(Struct, frozen=True, kw_only=True):
     """One memory. Energies are those of one bit; bandwidths are an instance's, absent where unlimited. With `one_port`, reads and writes share
-    `read_bits_per_cycle`. A double-buffered level offers half its capacity to a tile. `must_keep` names tensors that may not pass it by."""
+    `read_bits_per_cycle`. A double-buffered level offers half its capacity to a tile. `must_keep` names tensors that may not pass it by. `ports`
+    are what the bandwidths consist of, which ZigZag's rules ask for; without them there is one port to read and one to write, or one for both."""
 
     name: Text
     keeps: tuple[Tensor, ...] = TENSORS
@@ -47,6 +58,7 @@ class Level(Struct, frozen=True, kw_only=True):
     read_bits_per_cycle: Rate | None = None
     write_bits_per_cycle: Rate | None = None
     one_port: bool = False
+    ports: tuple[Port, ...] = ()
     double_buffered: bool = False
     area_mm2: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 0.0
     source: Text
@@ -99,7 +111,8 @@ class Systolic(Struct, frozen=True, kw_only=True):
 
 
 class Chip(Struct, frozen=True, kw_only=True):
-    """`array`: axis of the grid -> its multipliers. `unroll` and `loops` are the chip's own constraints, by array axis and by level."""
+    """`array`: axis of the grid -> its multipliers. `unroll` and `loops` are the chip's own constraints, by array axis and by level. Along
+    `systolic_axes` a result leaves the array one multiplier a cycle, which ZigZag's latency adds after the last step."""
 
     name: Text
     description: Text
@@ -112,6 +125,7 @@ class Chip(Struct, frozen=True, kw_only=True):
     unroll: dict[str, Unroll] = msgspec.field(default_factory=dict[str, Unroll])
     loops: dict[str, Loops] = msgspec.field(default_factory=dict[str, Loops])
     systolic: Systolic | None = None
+    systolic_axes: tuple[Text, ...] = ()
     source: Text
 
     def __post_init__(self) -> None:
@@ -125,6 +139,9 @@ class Chip(Struct, frozen=True, kw_only=True):
         for level in self.levels:
             _check_level(level, self.array)
         _check_order(self.levels, self.array)
+        lost = next((axis for axis in self.systolic_axes if axis not in self.array), None)
+        if lost is not None:
+            raise ValueError(f"systolic_axes: the array has no axis '{lost}'; it has {', '.join(self.array)}")
         for axis in self.unroll:
             if axis not in self.array:
                 raise ValueError(f"unroll: the array has no axis '{axis}'; it has {', '.join(self.array)}")
@@ -165,6 +182,22 @@ def _check_level(level: Level, array: Mapping[str, int]) -> None:
     extra = next((tensor for tensor in level.must_keep if tensor not in level.keeps), None)
     if extra is not None:
         raise ValueError(f"level '{level.name}' must keep the {extra}, which is not in its 'keeps'")
+    _check_ports(level)
+
+
+def _check_ports(level: Level) -> None:
+    """Each move of a tensor that the level keeps goes through one port."""
+    known = {f"{tensor} {move}" for tensor in level.keeps for move in (MOVES if tensor == "output" else MOVES[:2])}
+    listed = [move for port in level.ports for move in port.moves]
+    unknown = next((move for move in listed if move not in known), None)
+    if unknown is not None:
+        raise ValueError(f"level '{level.name}': a port moves '{unknown}'; it can move {', '.join(sorted(known))}")
+    twice = next((move for move in listed if listed.count(move) > 1), None)
+    if twice is not None:
+        raise ValueError(f"level '{level.name}': two ports move '{twice}'")
+    for port in level.ports:
+        if port.least_bits > port.bits_per_cycle:
+            raise ValueError(f"level '{level.name}': a port's least_bits, {port.least_bits:,}, are above its bits_per_cycle, {port.bits_per_cycle:,}")
 
 
 def _check_order(levels: tuple[Level, ...], array: Mapping[str, int]) -> None:

@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from ridgeline.errors import InputError, UnsupportedError
-from ridgeline.hardware.chip import Chip, Level, Mac, Tensor, Unroll, Widths
+from ridgeline.hardware.chip import MOVES, Chip, Level, Mac, Tensor, Unroll, Widths
+from ridgeline.hardware.chip import Port as ChipPort
 
 OPERANDS: dict[str, Tensor] = {"I1": "input", "I2": "weight", "O": "output"}
 DIMENSIONS = {"B": "n", "G": "g", "K": "m", "C": "c", "OY": "y", "OX": "x", "FY": "r", "FX": "q"}  # of a layer, in this project's names
+DIRECTIONS = {"fh": "fill", "tl": "read", "fl": "update", "th": "drain"}  # from high, to low, from low, to high
 CLOCK_MHZ, NODE_NM = 1000, 28
 Count = Annotated[int, msgspec.Meta(gt=0)]
 Cost = Annotated[float, msgspec.Meta(ge=0)]
@@ -108,6 +110,7 @@ def read_zigzag(accelerator: Path, mapping: Path | None = None) -> Chip:
             widths=Widths(input=8, weight=8, output=8, partial=16),
             levels=levels,
             unroll=_unroll(mapping, array) if mapping is not None else {},
+            systolic_axes=array.systolic_dimensions,
             source=f"{accelerator.name}; clock, node and widths are assumed",
         )
     except ValueError as error:
@@ -144,8 +147,32 @@ def _level(name: str, memory: Memory, path: Path, *, outermost: bool) -> Level:
         read_bits_per_cycle=sum(port.bandwidth_max for port in reads),
         write_bits_per_cycle=None if one_port else sum(port.bandwidth_max for port in writes),
         one_port=one_port,
+        ports=_ports(name, memory, path),
         double_buffered=memory.force_double_buffering,
         source=f"{path.name}: {name}",
+    )
+
+
+def _ports(name: str, memory: Memory, path: Path) -> tuple[ChipPort, ...]:
+    """A move that two ports offer goes through the last, as in ZigZag; moves stand in the order of the memory's operands."""
+    found: dict[str, int] = {}
+    for operand in memory.operands:
+        for number, port in enumerate(memory.ports):
+            for text in port.allocation:
+                whose, _, direction = (part.strip() for part in text.partition(","))
+                if whose not in OPERANDS or direction not in DIRECTIONS or (whose != "O" and DIRECTIONS[direction] not in MOVES[:2]):
+                    raise InputError(
+                        f"'{path}': memory '{name}', port '{port.name}': allocation '{text}' is no operand (I1, I2, O) and direction "
+                        "(fh, tl; for O fl and th too)"
+                    )
+                if whose == operand:
+                    move = f"{OPERANDS[whose]} {DIRECTIONS[direction]}"
+                    found.pop(move, None)
+                    found[move] = number
+    return tuple(
+        ChipPort(moves=moves, bits_per_cycle=port.bandwidth_max, least_bits=port.bandwidth_min)
+        for number, port in enumerate(memory.ports)
+        if (moves := tuple(move for move, chosen in found.items() if chosen == number))
     )
 
 

@@ -20,6 +20,7 @@ from numba import njit
 WEIGHT, OUTPUT = 1, 2  # tensors; 0 is the input
 
 AXES, SLOTS, LEVELS, BOUNDARIES, INDICES = 9, 11, 7, 7, 10  # the most that a record holds
+TILES, FEW_TILES = 64, 14  # sizes of a tile along an axis that a bound looks at: along the longest, and the others
 
 # A nest on a chip. Axes have more than one step; slots run from the multipliers outwards; boundaries too, and the last one is the outermost level.
 PROBLEM = np.dtype(
@@ -54,7 +55,10 @@ PROBLEM = np.dtype(
         ("read_cycles", np.float64, (LEVELS,)),  # a bit, of one instance; 0 where unlimited
         ("write_cycles", np.float64, (LEVELS,)),
         ("one_port", np.int8, (LEVELS,)),
-        ("later", np.float64, (BOUNDARIES, 3)),  # the least energy that a boundary adds
+        ("whole_bits", np.float64, (3,)),  # of a tensor
+        ("floor", np.float64, (BOUNDARIES, 3)),  # the least energy of a boundary: every element passes it once
+        ("beyond", np.float64, (BOUNDARIES + 1,)),  # the least that boundaries from here outwards take beyond their floors, as levels are too small
+        ("beyond_cycles", np.float64, (BOUNDARIES + 1, 2)),  # of the outermost level, to read and to write
         ("fill_cycles", np.float64),  # of a systolic array, for each visit of weights
         ("last_cycles", np.float64),  # once
         ("mac_pj", np.float64),  # all multiplications
@@ -240,8 +244,8 @@ def _times(p, s, top, tensor, boundary, best):
 
 @njit(cache=True)
 def _term(p, s, top, tensor, boundary, elements, best, spend):
-    """The cost of a boundary for a tensor if a loop that it depends on came next: energy; with `spend`, its cycles are added to the state's. With
-    `best`, as if all loops that it does not depend on came first."""
+    """The cost of a boundary for a tensor if a loop that it depends on came next: energy; with `spend`, its cycles beyond those of its floor, which
+    the state holds from the beginning, are added to the state's. With `best`, as if all loops that it does not depend on came first."""
     above = p.parent[boundary, tensor]
     child, parent = p.boundary_level[boundary], p.boundary_level[above]
     apart, together = _times(p, s, top, tensor, boundary, best)
@@ -249,8 +253,8 @@ def _term(p, s, top, tensor, boundary, elements, best, spend):
         width = p.widths[tensor]
         written, read = elements * apart * width, elements * together * width
         if spend:
-            _spend(p, s, child, 1, written, s.used[boundary])
-            _spend(p, s, parent, 0, read, s.used[above])
+            _spend(p, s, child, 1, written - p.whole_bits[tensor], s.used[boundary])
+            _spend(p, s, parent, 0, read - p.whole_bits[tensor], s.used[above])
         return written * p.write_pj[child] + read * p.read_pj[parent]
     first_apart, first_together = 1.0, 1.0
     for a in range(p.axes):
@@ -273,9 +277,9 @@ def _term(p, s, top, tensor, boundary, elements, best, spend):
         saved = max(0.0, own - own_last - back) * partial
         energy -= saved * p.read_pj[child]
     if spend:
-        _spend(p, s, parent, 1, up, s.used[above])
+        _spend(p, s, parent, 1, up - p.whole_bits[OUTPUT], s.used[above])
         _spend(p, s, parent, 0, down, s.used[above])
-        _spend(p, s, child, 0, given - saved, s.used[boundary])
+        _spend(p, s, child, 0, given - saved - (p.whole_bits[OUTPUT] if p.drain_reads else 0.0), s.used[boundary])
         _spend(p, s, child, 1, got, s.used[boundary])
     return energy
 
@@ -352,7 +356,7 @@ def _append(p, s, slot, axis, factor):
         s.pending[tensor], s.sliding[tensor] = 0, 0
         for b in range(p.boundaries):
             if waiting >> b & 1:
-                s.energy += _term(p, s, slot, tensor, b, s.amount[b, tensor], False, True)
+                s.energy += _term(p, s, slot, tensor, b, s.amount[b, tensor], False, True) - p.floor[b, tensor]
                 if tensor == WEIGHT and p.child[b, tensor] < 0 and p.fill_cycles > 0:
                     s.fills += p.fill_cycles * _visits(p, s, slot, b)
             slides = moving >> b & 1 or (windowed and waiting >> b & 1)
@@ -430,16 +434,16 @@ def steps_of(p, factors, axis, slot, block, spread):
 
 @njit(cache=True)
 def _bound(p, s, slot, placed):
-    """The least energy and cycles of every mapping that grows from state i: what is known, what its pending boundaries add at least, and the
-    later ones. At most one of the axes that are left comes next: tensors that depend on it are fetched anew."""
+    """The least energy and cycles of every mapping that grows from a state: what is known, what its pending boundaries add at least to their floors,
+    and the later ones. At most one of the axes that are left comes next: tensors that depend on it are fetched anew."""
     axes, boundaries = p.axes, p.boundaries
     soon0, soon1, soon2, kept0, kept1, kept2 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     slack = 0.0
     for b in range(min(placed, boundaries)):
         for tensor in range(3):
             if s.pending[tensor] >> b & 1:
-                now = _term(p, s, slot, tensor, b, s.amount[b, tensor], False, False)
-                least = _term(p, s, slot, tensor, b, s.amount[b, tensor], True, False)
+                now = _term(p, s, slot, tensor, b, s.amount[b, tensor], False, False) - p.floor[b, tensor]
+                least = _term(p, s, slot, tensor, b, s.amount[b, tensor], True, False) - p.floor[b, tensor]
                 if tensor == 0:
                     soon0 += now
                     kept0 += least
@@ -467,16 +471,13 @@ def _bound(p, s, slot, placed):
             elif s.pending[tensor] and p.slide and tensor != OUTPUT and p.window[tensor, a]:
                 for b in range(boundaries):
                     if s.pending[tensor] >> b & 1:
-                        total += _term(p, s, slot, tensor, b, _elements(p, s.tile[b], tensor, a), False, False)
+                        total += _term(p, s, slot, tensor, b, _elements(p, s.tile[b], tensor, a), False, False) - p.floor[b, tensor]
             else:
                 total += soon
         least = min(least, total)
     if least == np.inf:
         least = soon0 + soon1 + soon2
-    energy = s.energy + least - slack
-    for b in range(placed, boundaries):
-        for tensor in range(3):
-            energy += p.later[b, tensor]
+    energy = s.energy + least - slack + p.beyond[placed]
     steps = 1.0
     for a in range(axes):
         if slot > p.last_spread:
@@ -488,6 +489,8 @@ def _bound(p, s, slot, placed):
     if slack == 0.0:
         for level in range(p.levels):
             longest = max(longest, s.cycles[level, 0], s.cycles[level, 1])
+        for direction in range(2):
+            longest = max(longest, s.cycles[0, direction] + p.beyond_cycles[placed, direction])
     s.least_energy = energy
     s.least_cycles = np.ceil(longest * (1 - 1e-12))
 
@@ -613,6 +616,7 @@ def _begin(p, s):
         s.spread[p.boundaries + 1, a] = min(_spread_from(p, s.factors, -1, a), p.sizes[a])
     s.energy = p.mac_pj
     for tensor in range(3):
+        _pay_floor(p, s, tensor)
         b = p.innermost[tensor]
         level = p.boundary_level[b]
         elements, times, fresh = 1.0, 1.0, 1.0
@@ -632,6 +636,24 @@ def _begin(p, s):
             _spend(p, s, level, 1, written, s.used[b])
             _spend(p, s, level, 0, read, s.used[b])
             s.energy += written * p.write_pj[level] + read * p.read_pj[level]
+
+
+@njit(cache=True)
+def _pay_floor(p, s, tensor):
+    """Moves every element once through every boundary that keeps it."""
+    bits = p.whole_bits[tensor]
+    for b in range(p.boundaries):
+        if not p.kept[b, tensor]:
+            continue
+        above = p.parent[b, tensor]
+        child, parent = p.boundary_level[b], p.boundary_level[above]
+        s.energy += p.floor[b, tensor]
+        if tensor != OUTPUT:
+            _spend(p, s, child, 1, bits, s.used[b])
+            _spend(p, s, parent, 0, bits, s.used[above])
+        else:
+            _spend(p, s, parent, 1, bits, s.used[above])
+            _spend(p, s, child, 0, bits if p.drain_reads else 0.0, s.used[b])
 
 
 @njit(cache=True, nogil=True)
@@ -723,7 +745,7 @@ def _finish(p, pool):
         for tensor in range(3):
             for b in range(p.boundaries):
                 if s.pending[tensor] >> b & 1:
-                    s.energy += _term(p, s, top, tensor, b, s.amount[b, tensor], False, True)
+                    s.energy += _term(p, s, top, tensor, b, s.amount[b, tensor], False, True) - p.floor[b, tensor]
                     if tensor == WEIGHT and p.child[b, tensor] < 0 and p.fill_cycles > 0:
                         s.fills += p.fill_cycles * _visits(p, s, top, b)
             s.pending[tensor] = 0
@@ -862,6 +884,143 @@ def _beats(p, s, other, unfinished):
     return done <= allowed
 
 
+@njit(cache=True)
+def _least_of_group(p, member, first, again):
+    """The least cost of boundaries of different tensors that are all served whole, for whatever tiles fit: of each tensor `first` an element, and
+    `again` for each time more that it comes. member: tensor -> boundary, -1 for none.
+
+    Let T be the tile inside the outermost of them. A tensor is fetched at least once for each step of the loops outside T that it lacks, but where its
+    own tile is T and no loop that it depends on comes first outside. That loop is over some axis: the tensors that lack it may be fetched once.
+    """
+    last = max(member[0], member[1], member[2])
+    tiles, trips = np.ones((AXES, TILES), np.int64), np.ones((AXES, TILES), np.int64)
+    counts = np.ones(AXES, np.int64)
+    free = 0
+    for a in range(p.axes):
+        if p.sizes[a] > p.sizes[free]:
+            free = a
+    for a in range(p.axes):
+        counts[a] = _tile_sizes(p.sizes[a], TILES if a == free else FEW_TILES, tiles[a], trips[a])
+    best = np.inf
+    for a in range(p.axes):
+        once = _lacking(p, a)
+        seen = False
+        for earlier in range(a):
+            seen = seen or _lacking(p, earlier) == once
+        if not seen:
+            best = min(best, _least_for(p, member, last, first, again, once, tiles, trips, counts, free))
+    return best
+
+
+@njit(cache=True, inline="always")
+def _lacking(p, axis):
+    """The tensors that do not depend on an axis, as a bit set."""
+    found = 0
+    for tensor in range(3):
+        if not p.relevant[tensor, axis]:
+            found |= 1 << tensor
+    return found
+
+
+@njit(cache=True)
+def _tile_sizes(size, room, tiles, trips):
+    """The smallest tile for each number of trips. Where they are more than there is room for, some stand for those up to the next one: with the
+    smallest tile and the fewest trips. Returns how many."""
+    count, tile = 0, 1
+    ratio = float(size) ** (1.0 / (room - 2))
+    while True:
+        tiles[count] = tile
+        following = size + 1 if _ceil(size, tile) == 1 else _ceil(size, _ceil(size, tile) - 1)
+        if 4 * size > (room - 1) * (room - 1):
+            following = max(following, min(size + 1, int(tile * ratio) + 1))
+        trips[count] = _ceil(size, following - 1)
+        count += 1
+        if following > size:
+            return count
+        tile = following
+
+
+@njit(cache=True)
+def _least_for(p, member, last, first, again, once, tiles, trips, counts, free):
+    """The least cost where the tensors of `once`, if their tiles fit, come once."""
+    place, tile, times = np.zeros(AXES, np.int64), np.ones(AXES, np.int64), np.ones(AXES, np.int64)
+    best = np.inf
+    while True:
+        for a in range(p.axes):
+            tile[a], times[a] = tiles[a, place[a]], trips[a, place[a]]
+        tile[free] = 1
+        if _group_fits(p, member, last, once, tile):
+            low, high = 0, counts[free] - 1
+            while low < high:
+                middle = (low + high + 1) // 2
+                tile[free] = tiles[free, middle]
+                if _group_fits(p, member, last, once, tile):
+                    low = middle
+                else:
+                    high = middle - 1
+            times[free] = trips[free, low]
+            best = min(best, _group_cost(p, member, first, again, once, times))
+            a = 0
+        else:
+            a = 0  # larger tiles of the axis that runs fastest fit no better
+            while a < p.axes and (a == free or place[a] == 0):
+                a += 1
+            if a == p.axes:
+                return best
+            place[a] = 0
+            a += 1
+        while a < p.axes:
+            if a != free:
+                place[a] += 1
+                if place[a] < counts[a]:
+                    break
+                place[a] = 0
+            a += 1
+        if a >= p.axes:
+            return best
+
+
+@njit(cache=True)
+def _group_fits(p, member, last, once, tile):
+    for b in range(last + 1):
+        level = p.boundary_level[b]
+        if p.capacity_bits[level] == np.inf:
+            continue
+        bits = 0.0
+        for tensor in range(3):
+            if member[tensor] == b and (b == last or once >> tensor & 1):
+                width = min(p.widths[2], p.widths[3]) if tensor == OUTPUT else p.widths[tensor]
+                bits += _tile_elements(p, tile, tensor) * width
+        if bits > p.capacity_bits[level]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def _tile_elements(p, tile, tensor):
+    total = 1.0
+    for i in range(p.index_count[tensor]):
+        a, b = p.index_axes[tensor, i, 0], p.index_axes[tensor, i, 1]
+        tb = 1 if b < 0 else tile[b]
+        total *= _positions(False, p.index_steps[tensor, i, 0], p.index_steps[tensor, i, 1] if b >= 0 else 1, tile[a], tb)
+    return total
+
+
+@njit(cache=True)
+def _group_cost(p, member, first, again, once, times):
+    total = 0.0
+    for tensor in range(3):
+        if member[tensor] < 0:
+            continue
+        visits = 1.0
+        if not once >> tensor & 1:
+            for a in range(p.axes):
+                if not p.relevant[tensor, a]:
+                    visits *= times[a]
+        total += first[tensor] + (visits - 1) * again[tensor]
+    return total
+
+
 # numba's own types say nothing of the arguments.
 positions: Any = _positions
 worth: Any = _worth
@@ -871,3 +1030,4 @@ spread: Any = _spread
 place: Any = _place
 finish: Any = _finish
 merge: Any = _merge
+least_of_group: Any = _least_of_group

@@ -183,7 +183,8 @@ def _space(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName, ke
     for field, row in (("boundary_slot", boundary_slot), ("boundary_level", levels), ("kept", flags), ("parent", parent), ("child", child)):
         problem[field][: len(levels)] = row
     problem["innermost"] = innermost
-    _fill_later(problem)
+    _fill_floors(problem)
+    _fill_beyond(problem)
     last = len(slots) - 1
     modes = np.array([[_mode(slot, axis, chip, name, outermost=number == last) for axis in axes] for number, slot in enumerate(slots)])
     return Space(
@@ -232,20 +233,75 @@ def _problem(nest: Nest, chip: Chip, conventions: Conventions, axes: Sequence[st
     return problem
 
 
-def _fill_later(problem: Any) -> None:
-    """The least that a boundary adds: every element of the tensor passes it once."""
+def _fill_floors(problem: Any) -> None:
+    """The least that a boundary takes: every element of the tensor passes it once."""
+    bits = [_whole_elements(problem, tensor) * problem["widths"][tensor] for tensor in range(3)]
+    problem["whole_bits"] = bits
+    for boundary, tensor, child, parent in _boundaries(problem):
+        first, _ = _energies(problem, tensor, child, parent)
+        problem["floor"][boundary, tensor] = first * bits[tensor]
+
+
+def _boundaries(problem: Any) -> Iterator[tuple[int, int, int, int]]:
+    """(boundary, tensor, its level, the level that feeds it)."""
     for boundary in range(problem["boundaries"]):
-        child = problem["boundary_level"][boundary]
         for tensor in map(int, np.flatnonzero(problem["kept"][boundary])):
-            parent = problem["boundary_level"][problem["parent"][boundary, tensor]]
-            elements = _whole_elements(problem, tensor)
-            if tensor == kernel.OUTPUT:
-                bits = elements * problem["widths"][2]
-                given = bits if problem["drain_reads"] else 0.0
-                problem["later"][boundary, tensor] = bits * problem["write_pj"][parent] + given * problem["read_pj"][child]
-            else:
-                bits = elements * problem["widths"][tensor]
-                problem["later"][boundary, tensor] = bits * (problem["write_pj"][child] + problem["read_pj"][parent])
+            above = problem["parent"][boundary, tensor]
+            yield boundary, tensor, int(problem["boundary_level"][boundary]), int(problem["boundary_level"][above])
+
+
+def _energies(problem: Any, tensor: int, child: int, parent: int) -> tuple[float, float]:
+    """pJ a bit of the whole tensor to pass a boundary, and to pass it once more, where one instance feeds one."""
+    read, write = problem["read_pj"], problem["write_pj"]
+    if tensor != kernel.OUTPUT:
+        return (write[child] + read[parent],) * 2
+    given = read[child] if problem["drain_reads"] else 0.0
+    _, _, whole, partial = problem["widths"]
+    return write[parent] + given, (write[parent] + read[parent] + given + write[child]) * partial / whole
+
+
+def _cycles(problem: Any, tensor: int, direction: int) -> tuple[float, float]:
+    """Cycles a bit of the outermost level, as `_energies`; direction 0 reads, 1 writes, but of one port all is 0."""
+    read, write = problem["read_cycles"][0], problem["write_cycles"][0]
+    one_port = bool(problem["one_port"][0])
+    if tensor != kernel.OUTPUT:
+        return (read if direction == 0 else 0.0,) * 2
+    _, _, whole, partial = problem["widths"]
+    share = partial / whole
+    if one_port:
+        return (read, 2 * read * share) if direction == 0 else (0.0, 0.0)
+    return (0.0, read * share) if direction == 0 else (write, write * share)
+
+
+def _fill_beyond(problem: Any) -> None:
+    """What the levels outside the array must move beyond every element once, because they are too small: bounds of neighbouring boundaries, a tensor
+    once in each group."""
+    outside = [item for item in _boundaries(problem) if problem["boundary_slot"][item[0]] > problem["last_spread"]]
+    groups: list[dict[int, tuple[int, int, int]]] = [{}]
+    for boundary, tensor, child, parent in reversed(outside):
+        if tensor in groups[-1]:
+            groups.append({})
+        groups[-1][tensor] = (boundary, child, parent)
+    for group in groups:
+        if not group or all(np.isinf(problem["capacity_bits"][child]) for _, child, _ in group.values()):
+            continue
+        inner = min(boundary for boundary, _, _ in group.values()) + 1
+        problem["beyond"][:inner] += _beyond(problem, group, {t: _energies(problem, t, child, parent) for t, (_, child, parent) in group.items()})
+        root = {tensor: item for tensor, item in group.items() if item[2] == 0}
+        for direction in range(2):
+            units = {tensor: _cycles(problem, tensor, direction) for tensor in root}
+            if any(again for _, again in units.values()):
+                problem["beyond_cycles"][:inner, direction] += _beyond(problem, root, units)
+
+
+def _beyond(problem: Any, group: Mapping[int, tuple[int, int, int]], units: Mapping[int, tuple[float, float]]) -> float:
+    """The least cost of a group, less the cost of passing once."""
+    member, first, again = np.full(3, -1, np.int64), np.zeros(3), np.zeros(3)
+    for tensor, (boundary, _, _) in group.items():
+        member[tensor] = boundary
+        first[tensor], again[tensor] = (unit * problem["whole_bits"][tensor] for unit in units[tensor])
+    least = float(kernel.least_of_group(problem, member, first, again))
+    return max(0.0, least - float(first.sum())) if np.isfinite(least) else 0.0
 
 
 def _whole_elements(problem: Any, tensor: int) -> float:
@@ -312,7 +368,7 @@ def _order(axes: Sequence[int], *first: Sequence[int]) -> tuple[int, ...]:
 
 def least_energy(space: Space) -> float:
     """That no mapping goes below: the multiplications, and every element through every level that keeps it, once."""
-    return float(space.problem["mac_pj"] + space.problem["later"].sum())
+    return float(space.problem["mac_pj"] + space.problem["floor"].sum() + space.problem["beyond"][0])
 
 
 def unrollings(space: Space) -> tuple[Array, int]:

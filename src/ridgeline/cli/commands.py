@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ridgeline import __version__
 from ridgeline.cli import tables
 from ridgeline.cli.messages import Messages
 from ridgeline.cli.papers import reproduce
-from ridgeline.errors import CheckFailedError
+from ridgeline.errors import CheckFailedError, InputError
 
 if TYPE_CHECKING:
     from ridgeline.flows.options import Options
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 PINS = ("taps", "bus_bytes", "activation_bytes", "weight_bytes", "output_bytes", "accumulator_depth")
 CAPS = ("dsp", "bram", "lut", "ff")
+SHARED = ("network", "device", "chip", "objective", "batch", "out", "as_json")  # of both kinds of `explore`
+CHIP = ("vary", "area_cap_mm2", "budget_s", "space", "rules", "layers", "store")  # of `explore --chip`
 MOST_BATCH = 2**31 - 1
 
 
@@ -51,9 +54,9 @@ def _cap(name: str) -> Callable[[Command], Command]:
     return click.option(f"--max-{name}", type=click.IntRange(min=1), help=f"Use at most so many {kind}.")
 
 
+BATCH = click.option("--batch", type=click.IntRange(min=1, max=MOST_BATCH), help="Extent of a dynamic leading axis.  [default: 1]")
+ENGINE_OBJECTIVE = click.Choice(["latency", "throughput"])
 DESIGN = [
-    click.option("--batch", type=click.IntRange(min=1, max=MOST_BATCH), help="Extent of a dynamic leading axis.  [default: 1]"),
-    click.option("--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True),
     click.option("--lanes", help="Pin the array, output x input lanes, such as 16x16."),
     *(_pin(name) for name in PINS),
     *(_cap(name) for name in CAPS),
@@ -90,6 +93,8 @@ def _options(network: str, out: Path, given: dict[str, Any]) -> Options:
 @click.option(
     "--format", type=click.Choice(["int8", "float32", "fixed16"]), default="int8", show_default=True, help="Of all values; int8 for rtl."
 )
+@BATCH
+@click.option("--objective", type=ENGINE_OBJECTIVE, default="latency", show_default=True)
 @_each(DESIGN)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of noise, random stalls, and place and route.")
 @click.option("--stalls", type=click.FloatRange(0, 0.9), default=0.0, help="Share of cycles in which each channel of the memory rests at random.")
@@ -110,30 +115,87 @@ def build(network: str, out: Path | None, as_json: bool, **given: Any) -> None:
     _require(found.failure)
 
 
+SPACE = click.option(
+    "--space", type=click.Choice(["timeloop", "full"]), default="full", show_default=True, help="Factors that divide their axis, or all."
+)
+CONVENTIONS = click.option(
+    "--conventions", "rules", type=click.Choice(["ridgeline", "timeloop"]), default="ridgeline", show_default=True,
+    help="What is counted, where tools differ (docs/counts.md).",
+)
+BOARD = [
+    click.option("--count", type=int, help="So many such boards in a line."),
+    click.option("--link-gb-per-s", type=float, help="Speed of the link between two boards."),
+    click.option(
+        "--engine", type=click.Choice(["programmable", "uniform"]), default="programmable", show_default=True,
+        help="The one that `build` makes, or that of FPGA'15 and Caffeine.",
+    ),
+    click.option("--format", type=click.Choice(["int8", "fixed16", "float32"]), default="int8", show_default=True, help="Of a uniform engine."),
+    click.option(
+        "--reduction", type=click.Choice(["channels", "row", "window"]), default="channels", show_default=True,
+        help="What a uniform engine spreads over its Tn lanes: input channels, kernel rows of them, or whole windows.",
+    ),
+    click.option("--ports", type=click.IntRange(2, 64), help="AXI ports of 512 bits of a uniform engine, shared out between weights and maps."),
+    click.option("--data", type=click.Path(path_type=Path), help="With --out: images to calibrate on, as for `build`."),
+    *DESIGN,
+]
+ARCHITECTURE = [
+    click.option("--vary", multiple=True, help="A chip's parameters, such as 'array.rows=8..32:4 glb.capacity_bytes=64K..512K:x2'."),
+    click.option("--area-cap-mm2", type=float, help="Leave out designs of a chip that are larger."),
+    click.option("--budget", "budget_s", type=float, help="Seconds for each design of a chip; its proven gap is given."),
+    SPACE,
+    CONVENTIONS,
+    click.option("--layers", help="Of a chip's networks: only the layers whose names hold this text."),
+    click.option(
+        "--store", type=click.Path(path_type=Path),
+        help="SQLite file of what is evaluated; a run goes on from it.  [default: build/explore/NETWORK-CHIP.sqlite]",
+    ),
+]  # fmt: skip
+
+
 @ridgeline.command()
 @click.argument("network")
-@click.option("--device", required=True, help="As `ridgeline show devices` lists, or a TOML file; boards in a line as vc709:4,zcu102:2.")
-@click.option("--count", type=int, help="So many such boards in a line.")
-@click.option("--link-gb-per-s", type=float, help="Speed of the link between two boards.")
+@click.option("--device", help="As `ridgeline show devices` lists, or a TOML file; boards in a line as vc709:4,zcu102:2.")
+@click.option("--chip", help="Instead of --device: as `ridgeline show chips` lists, a TOML file, or an accelerator YAML of ZigZag.")
 @click.option(
-    "--engine", type=click.Choice(["programmable", "uniform"]), default="programmable", show_default=True,
-    help="The one that `build` makes, or that of FPGA'15 and Caffeine.",
+    "--objective", help="latency or throughput; of a chip energy, latency, edp, ed2p, or a product such as energy^2*latency.  [default: latency; edp]"
 )
-@click.option("--format", type=click.Choice(["int8", "fixed16", "float32"]), default="int8", show_default=True, help="Of a uniform engine.")
-@click.option(
-    "--reduction", type=click.Choice(["channels", "row", "window"]), default="channels", show_default=True,
-    help="What a uniform engine spreads over its Tn lanes: input channels, kernel rows of them, or whole windows.",
-)
-@click.option("--ports", type=click.IntRange(2, 64), help="AXI ports of 512 bits of a uniform engine, shared out between weights and maps.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the designs of boards in a line, their description and timeline.")
-@click.option("--data", type=click.Path(path_type=Path), help="With --out: images to calibrate on, as for `build`.")
-@_each(DESIGN)
+@BATCH
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for what is found on boards in a line, or for a chip's report.")
+@_each(ARCHITECTURE)
+@_each(BOARD)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
-def explore(network: str, out: Path | None, as_json: bool, **given: Any) -> None:
-    """Show the engines that suit NETWORK best on a device: the chosen one and the Pareto set. Builds nothing.
+@click.pass_context
+def explore(context: click.Context, network: str, device: str | None, chip: str | None, as_json: bool, **given: Any) -> None:
+    """Explore designs for NETWORK, and build nothing: engines on a device, or the parameters of a chip.
 
-    On boards in a line: where to cut NETWORK, and each board's engine.
+    On a device: the engine that suits NETWORK best and the Pareto set; on boards in a line where to cut it, and each board's engine.
+    On a chip: NETWORK may be several, parted by commas; every design of --vary with its best mappings, the best one and the Pareto set.
     """
+    if (device is None) == (chip is None):
+        raise InputError("explore takes either --device, an FPGA, or --chip, whose parameters --vary names; give one of them")
+    names = {parameter.name for parameter in context.command.params}
+    _refuse(context, names - {*SHARED, *CHIP} if device is None else CHIP, other="--device" if device is None else "--chip")
+    if chip is not None:
+        _explore_chip(network, chip, as_json=as_json, **{name: value for name, value in given.items() if name in (*SHARED, *CHIP)})
+        return
+    rest = {name: value for name, value in given.items() if name not in CHIP}
+    rest["objective"] = _objective(context, rest["objective"])
+    _explore_device(network, rest.pop("out"), as_json=as_json, device=device, **rest)
+
+
+def _refuse(context: click.Context, names: Collection[str], *, other: str) -> None:
+    """Raises InputError for an option that was given but belongs to the other kind of exploration."""
+    for parameter in context.command.params:
+        if parameter.name in names and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE:
+            raise InputError(f"{parameter.opts[0]} is an option of `explore {other}`; leave it out, or give {other} instead")
+
+
+def _objective(context: click.Context, text: str | None) -> str:
+    parameter = next(parameter for parameter in context.command.params if parameter.name == "objective")
+    return ENGINE_OBJECTIVE.convert(text or "latency", parameter, context)
+
+
+def _explore_device(network: str, out: Path | None, *, as_json: bool, **given: Any) -> None:
     from ridgeline.flows.explore import explore as run
 
     messages = Messages()
@@ -146,6 +208,18 @@ def explore(network: str, out: Path | None, as_json: bool, **given: Any) -> None
     else:
         text = tables.uniform(found.summary) if found.summary["engine"] == "uniform" else tables.explored(found.summary)
     _print(found.summary, text, as_json=as_json)
+
+
+def _explore_chip(networks: str, chip: str, *, as_json: bool, **given: Any) -> None:
+    from ridgeline.flows.architecture import ArchitectureOptions, explore_chip
+
+    vary, objective = " ".join(given.pop("vary")), given.pop("objective") or "edp"
+    messages = Messages()
+    try:
+        summary = explore_chip(ArchitectureOptions(networks=networks, chip=chip, vary=vary, objective=objective, **given), messages)
+    finally:
+        messages.clear()
+    _print(summary, tables.architectures(summary, given["out"]), as_json=as_json)
 
 
 @ridgeline.command()
@@ -175,14 +249,12 @@ def verify(folder: Path, images: int | None, stalls: float, seed: int, wave: Pat
 @click.option("--chip", required=True, help="A name that `ridgeline show chips` lists, a TOML file, or an accelerator YAML of ZigZag.")
 @click.option("--unrolling", type=click.Path(path_type=Path), help="With ZigZag's YAML: its mapping YAML, whose `default` fixes the unrolling.")
 @click.option("--objective", default="edp", show_default=True, help="energy, latency, edp, ed2p, or a product such as energy^2*latency.")
-@click.option("--space", type=click.Choice(["timeloop", "full"]), default="full", show_default=True, help="Factors that divide their axis, or all.")
-@click.option(
-    "--conventions", "rules", type=click.Choice(["ridgeline", "timeloop"]), default="ridgeline", show_default=True,
-    help="What is counted, where tools differ (docs/counts.md).",
-)
-@click.option("--batch", type=click.IntRange(min=1, max=MOST_BATCH), help="Extent of a dynamic leading axis.  [default: 1]")
+@SPACE
+@CONVENTIONS
+@BATCH
 @click.option("--layers", help="Only the layers whose names hold this text.")
 @click.option("--budget", "budget_s", type=float, help="Stop after so many seconds, with the best so far and its proven gap.")
+@click.option("--store", type=click.Path(path_type=Path), help="SQLite file: answers that it has are taken from it, new ones kept there.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for mapping.json and report.html.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
 def map_(as_json: bool, **given: Any) -> None:

@@ -244,3 +244,31 @@ def mapped(summary: Mapping[str, Any], out: Path | None) -> str:
         **({"report": str(out / "report.html")} if out is not None else {}),
     }
     return "\n".join([table(head, rows), "", pairs(lines)])
+
+
+def architectures(summary: Mapping[str, Any], out: Path | None) -> str:
+    """The result of `explore --chip`."""
+    count, best, store = summary["count"], summary["best"], summary["store"]
+    paths, certificate = list(summary["vary"]), summary["certificate"]
+    rows = [
+        (*(point["parameters"][path] for path in paths), point["energy_pj"] / 1e6, point["cycles"], 1e3 * point["time_s"], point["area_mm2"])
+        for point in sorted(summary["pareto"], key=lambda point: point["energy_pj"])
+    ]
+    shown = rows[:: max(1, -(-len(rows) // FRONT_ROWS))]
+    proof = "proven the best" if certificate["optimal"] else f"within {100 * certificate['gap']:.2g} % of the best"
+    parameters = ", ".join(f"{path} {_text(value)}" for path, value in best["parameters"].items())
+    left_out = ", ".join(f"{number:,} {status}" for status, number in count.items() if status not in ("asked", "mapped"))
+    lines = {
+        "networks": f"{', '.join(summary['networks'])} on {summary['chip']}, {summary['layers']:,} layers",
+        "best": f"{parameters}: {summary['objective']} {proof} of these designs",
+        "it takes": f"{_digits(best['energy_pj'] / 1e6)} uJ, {best['cycles']:,} cycles, {_digits(1e3 * best['time_s'])} ms"
+        + ("" if best["area_mm2"] is None else f", {_digits(best['area_mm2'])} mm2"),
+        "designs": f"{count['asked']:,}, {count['mapped']:,} mapped{f', {left_out}' if left_out else ''}",
+        "store": f"{store['path']}: {store['reused']:,} were there, {store['evaluated']:,} evaluated",
+        **({"report": str(out / "report.html")} if out is not None else {}),
+    }
+    return "\n\n".join([
+        pairs(lines),
+        f"{len(shown)} of the {len(rows)} designs that no other one beats in energy, time and area (--json: all)\n"
+        + table([*paths, "uJ", "cycles", "ms", "mm2"], shown),
+    ])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +17,7 @@ from ridgeline.flows.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from ridgeline.algorithm.layers import Layer, Work
+    from ridgeline.explore.store import Question
     from ridgeline.hardware.chip import Chip
     from ridgeline.mapping.loops import Conventions
     from ridgeline.mapping.search.network import NetworkFound
@@ -26,7 +29,7 @@ Rules = Literal["ridgeline", "timeloop"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapOptions:
     """What `ridgeline map` was asked. `unrolling` is ZigZag's mapping YAML, for a chip in its YAML; `layers` keeps those whose names hold the
-    text."""
+    text; `store` keeps answers, and gives those that it has."""
 
     network: str
     chip: str
@@ -37,47 +40,67 @@ class MapOptions:
     batch: int | None = None
     layers: str | None = None
     budget_s: float | None = None
+    store: Path | None = None
     out: Path | None = None
 
 
 def map_network(options: MapOptions, progress: Progress | None = None) -> Mapping[str, Any]:
     """What `map --json` prints. Writes it with a report where `out` is given. Raises RidgelineError."""
-    from ridgeline.mapping.search.network import map_nests, read_objective
+    from ridgeline.explore.store import Question
+    from ridgeline.mapping.search.network import read_objective
 
     start = perf_counter()
     progress = progress or Silent()
-    objective, chip = read_objective(options.objective), _chip(options)
-    if options.budget_s is not None and options.budget_s <= 0:
-        raise InputError(f"--budget is {options.budget_s:g} seconds; it must be above 0")
+    objective, chip = read_objective(options.objective), chip_of(options.chip, options.unrolling)
+    check_budget(options.budget_s)
     if options.out is not None:
         check_replaceable(options.out)
     progress.step("reading the network")
     work = source.read_work(options.network, batch=options.batch)
     layers = _chosen(work, options.layers)
     progress.step("mapping")
-    found = map_nests(
-        [layer.nest for layer in layers], chip, objective, space=options.space, conventions=conventions(options.rules),
-        budget_s=options.budget_s, progress=progress.advance,
-    )  # fmt: skip
-    summary = {**_summary(options, chip, work, layers, found), "time_s": round(perf_counter() - start, 4)}
+    question = Question(objective=objective, space=options.space, conventions=conventions(options.rules), budget_s=options.budget_s)
+    found, stored = _found(options.store, layers, chip, question, progress)
+    summary = {**_summary(options, chip, work, layers, found), **stored, "time_s": round(perf_counter() - start, 4)}
     if options.out is not None:
         progress.step("writing the report")
         _write(options.out, summary, chip)
     return summary
 
 
-def _chip(options: MapOptions) -> Chip:
+def _found(
+    path: Path | None, layers: list[Layer], chip: Chip, question: Question, progress: Progress
+) -> tuple[NetworkFound, dict[str, Any]]:
+    """The mappings, and what a store had of them. Raises DoesNotFitError where there are none."""
+    from ridgeline.errors import DoesNotFitError
+    from ridgeline.explore.architecture import answered
+    from ridgeline.explore.store import open_store
+
+    with nullcontext() if path is None else open_store(path) as store:
+        answer, known = answered([layer.nest for layer in layers], chip, question, store, progress.advance)
+    if answer.found is None:
+        raise DoesNotFitError(answer.failure)
+    return answer.found, {} if path is None else {"store": {"path": str(path), "layers": len(layers) if known else 0}}
+
+
+def check_budget(budget_s: float | None) -> None:
+    """Raises InputError."""
+    if budget_s is not None and not 0 < budget_s < inf:
+        raise InputError(f"--budget is {budget_s:g} seconds; it must be above 0")
+
+
+def chip_of(name: str, unrolling: Path | None = None) -> Chip:
     """A name, a TOML, or ZigZag's YAML."""
     from ridgeline.hardware.chip import read_chip
 
-    path = Path(options.chip)
+    path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         from ridgeline.hardware.zigzag import read_zigzag
 
-        return read_zigzag(path, options.unrolling)
-    if options.unrolling is not None:
-        raise InputError(f"--unrolling '{options.unrolling}' is for a chip in ZigZag's YAML; a TOML has [unroll]")
-    return read_chip(options.chip)
+        return read_zigzag(path, unrolling)
+    if unrolling is not None:
+        raise InputError(f"--unrolling '{unrolling}' is for a chip in ZigZag's YAML; a TOML has [unroll]")
+    return read_chip(name)
 
 
 def conventions(rules: Rules) -> Conventions:
@@ -107,14 +130,15 @@ def _summary(options: MapOptions, chip: Chip, work: Work, layers: list[Layer], f
             "macs": sum(layer.nest.macs for layer in layers),
         },
         "certificate": {"optimal": found.gap == 0, "gap": found.gap, "space": options.space, "conventions": options.rules},
-        "layers": [_layer(layer, item, chip) for layer, item in zip(layers, found.layers, strict=True)],
+        "layers": [layer_summary(layer, item, chip) for layer, item in zip(layers, found.layers, strict=True)],
         "not_mapped": list(work.others),
         "covered": {"counted": found.covered.counted, "pruned": found.covered.pruned},
         "search_s": round(found.time_s, 4),
     }
 
 
-def _layer(layer: Layer, found: Found, chip: Chip) -> dict[str, Any]:
+def layer_summary(layer: Layer, found: Found, chip: Chip) -> dict[str, Any]:
+    """What `--json` prints of one layer."""
     from ridgeline.mapping.text import nest_text
 
     made = found.estimate
@@ -144,7 +168,10 @@ def _write(out: Path, summary: Mapping[str, Any], chip: Chip) -> None:
     from ridgeline.report.mapping import MappingReport, Roof, render_mapping
 
     roofs = tuple(
-        Roof(level=level.name, bytes_per_cycle=None if level.read_bits_per_cycle is None else level.read_bits_per_cycle / 8 * chip.instances(level))
+        Roof(
+            level=level.name,
+            bytes_per_cycle=None if level.read_bits_per_cycle is None else level.read_bits_per_cycle / 8 * chip.instances(level),
+        )
         for level in chip.levels
     )
     with output_folder(out) as folder:

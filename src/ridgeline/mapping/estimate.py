@@ -111,18 +111,24 @@ def tile_elements(mapping: LoopMapping, nest: Nest, tensor: str, level: Level, c
     )
 
 
-def occupied_bytes(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventions) -> dict[str, float]:
-    """Of one instance of each level but the outermost. Outputs count with the width of a partial sum wherever sums are added up: in the innermost
-    level, and where the level below does not end them."""
-    occupied: dict[str, float] = {}
-    for level in chip.levels[1:]:
-        bits = 0
+def tile_bytes(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventions) -> dict[str, dict[str, float]]:
+    """level -> tensor -> bytes of the largest tile that an instance holds. Outputs count with the width of a partial sum wherever sums are added up:
+    in the innermost level, and where the level below does not end them; in the outermost one they are whole."""
+    found: dict[str, dict[str, float]] = {}
+    for level in chip.levels:
+        found[level.name] = {}
         for tensor in TENSORS:
             if level.name in mapping.positions[tensor]:
-                width = chip.widths.partial if tensor == "output" and _adds(mapping, nest, chip, level) else getattr(chip.widths, tensor)
-                bits += tile_elements(mapping, nest, tensor, level, conventions) * width
-        occupied[level.name] = bits / 8
-    return occupied
+                partial = tensor == "output" and level is not chip.levels[0] and _adds(mapping, nest, chip, level)
+                width = chip.widths.partial if partial else getattr(chip.widths, tensor)
+                found[level.name][tensor] = tile_elements(mapping, nest, tensor, level, conventions) * width / 8
+    return found
+
+
+def occupied_bytes(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventions) -> dict[str, float]:
+    """Of one instance of each level but the outermost."""
+    tiles = tile_bytes(mapping, nest, chip, conventions)
+    return {level.name: sum(tiles[level.name].values()) for level in chip.levels[1:]}
 
 
 def _adds(mapping: LoopMapping, nest: Nest, chip: Chip, level: Level) -> bool:

@@ -21,14 +21,36 @@ from ridgeline.mapping.loops import Conventions, LoopMapping, is_inside
 LARGEST = 2**62  # iterations
 
 
-def count(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventions) -> Counts:
-    """Elements moved at every level that keeps a tensor, and time steps. Raises UnsupportedError for a nest that these counts do not cover."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """A tensor between a level that keeps it and the next one inwards that does, None for the multipliers: accesses of either side."""
+
+    tensor: str
+    parent: str
+    child: str | None
+    above: Access
+    below: Access
+
+
+def transfers(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventions) -> list[Transfer]:
+    """Elements moved, tensor by tensor from outside. Raises UnsupportedError for a nest that these counts do not cover."""
     check_nest(nest)
     cut = Cut.of(mapping, nest)
-    found: dict[tuple[str, str], Access] = {}
+    found: list[Transfer] = []
     for operand in nest.operands:
         side = _Side(cut=cut, operand=operand, mapping=mapping, conventions=conventions)
-        _add_tensor(found, side, mapping.chain(operand.name, chip), is_output=operand is nest.output)
+        found += _tensor_transfers(side, mapping.chain(operand.name, chip), is_output=operand is nest.output)
+    return found
+
+
+def count(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventions) -> Counts:
+    """Elements moved at every level that keeps a tensor, and time steps. Raises UnsupportedError for a nest that these counts do not cover."""
+    found: dict[tuple[str, str], Access] = {}
+    for moved in transfers(mapping, nest, chip, conventions):
+        for name, access in ((moved.parent, moved.above), (moved.child, moved.below)):
+            if name is not None:
+                found[name, moved.tensor] = found.get((name, moved.tensor), Access()) + access
+    cut = Cut.of(mapping, nest)
     timed = {number for number, loop in enumerate(mapping.loops) if loop.array is None}
     return Counts(accesses=found, steps=prod(cut.distinct(axis, timed) for axis in nest.axes))
 
@@ -168,23 +190,22 @@ class _Side:
         return prod(self.cut.active(axis, timed, spread, last=last) for axis in self.lacking)
 
 
-def _add_tensor(found: dict[tuple[str, str], Access], side: _Side, chain: Sequence[Level], *, is_output: bool) -> None:
+def _tensor_transfers(side: _Side, chain: Sequence[Level], *, is_output: bool) -> list[Transfer]:
     tensor = side.operand.name
     places = [(level, side.mapping.positions[tensor][level.name]) for level in chain]
-    totals = {level.name: Access() for level in chain}
     children: list[tuple[Level | None, int]] = [*places[1:]]
     if side.conventions.latch:
         children.append((None, len(side.mapping.loops)))
+    found: list[Transfer] = []
     for (parent, _), (child, position) in zip(places, children, strict=False):
         above, below = (_drained if is_output else _fetched)(side, parent, child, position)
-        totals[parent.name] += above
-        if child is not None:
-            totals[child.name] += below
+        found.append(Transfer(tensor=tensor, parent=parent.name, child=None if child is None else child.name, above=above, below=below))
     if not side.conventions.latch:
         outer = places[-2][0] if len(places) > 1 else None
         level, position = places[-1]
-        totals[level.name] += _accumulated(side, outer, level, position) if is_output else _operands(side, level)
-    found.update({(name, tensor): access for name, access in totals.items()})
+        own = _accumulated(side, outer, level, position) if is_output else _operands(side, level)
+        found.append(Transfer(tensor=tensor, parent=level.name, child=None, above=own, below=Access()))
+    return found
 
 
 def _operands(side: _Side, level: Level) -> Access:

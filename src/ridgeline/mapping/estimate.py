@@ -3,21 +3,25 @@
     energy = MACs x energy of one + sum over levels and tensors of elements x bits x energy a bit
     cycles = the longest of the array's steps and of every level's transfers, which all overlap (as in Timeloop)
 
+or, by ZigZag's rules, from `mapping/nominal.py` and `mapping/stalls.py`: the conventions say which.
+
 A level's transfers are shared out evenly over the instances in use. A systolic array that refills its weights adds the fills to its steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 from ridgeline.algorithm.nest import Nest
 from ridgeline.errors import DoesNotFitError
 from ridgeline.hardware.chip import TENSORS, Chip, Level, Widths
+from ridgeline.mapping import nominal
 from ridgeline.mapping.access import Access
-from ridgeline.mapping.count import Cut, count, positions
+from ridgeline.mapping.count import Cut, check_nest, count, positions
 from ridgeline.mapping.loops import Conventions, LoopMapping, check, is_inside
+from ridgeline.mapping.stalls import Latency, latency
 
 NOTHING = Access()
 
@@ -42,6 +46,8 @@ def estimate(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventi
     """Raises InputError for a mapping that is none of this nest and chip, DoesNotFitError where a level is too small."""
     rules = conventions or Conventions()
     check(mapping, nest, chip)
+    if rules.nominal:
+        return _nominal(mapping, nest, chip, rules)
     occupied = occupied_bytes(mapping, nest, chip, rules)
     _check_capacity(occupied, chip)
     counts = count(mapping, nest, chip, rules)
@@ -54,6 +60,10 @@ def estimate(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventi
         energy[level.name] = sum(read.values()) * level.read_pj_per_bit + sum(written.values()) * level.write_pj_per_bit
         cycles[level.name] = _cycles(sum(read.values()), sum(written.values()), level, used_instances(mapping, level))
         traffic[level.name] = {tensor: (read[tensor] + written[tensor]) / 8 for tensor in TENSORS if read[tensor] or written[tensor]}
+    if rules.latency == "stalls":
+        used = nominal.used_lanes(mapping, chip)
+        lanes = {array: list(factors.items()) for array, factors in used.items()}
+        return _stalled(latency(mapping, nest, chip, average=lanes, whole=lanes), energy, traffic, occupied, nest=nest, chip=chip)
     slowest = max(cycles, key=lambda name: cycles[name])
     return Estimate(
         cycles=cycles[slowest],
@@ -66,6 +76,47 @@ def estimate(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventi
         occupied_bytes=occupied,
         utilization=nest.iterations / (cycles[slowest] * chip.macs),
         bound="compute" if slowest == "array" else slowest,
+    )
+
+
+def _nominal(mapping: LoopMapping, nest: Nest, chip: Chip, rules: Conventions) -> Estimate:
+    """By ZigZag's counts. Without `stalls`, a level takes as long as its busiest port."""
+    check_nest(nest)
+    used = nominal.used_lanes(mapping, chip)
+    average, whole = (nominal.average_lanes(used, nest, whole=is_whole) for is_whole in (False, True))
+    occupied = nominal.occupied_bytes(mapping, nest, chip, average)
+    _check_capacity(occupied, chip, doubled=True)
+    sides = nominal.sides(mapping, nest, chip, average)
+    energy, traffic = {"mac": nest.iterations * chip.mac.pj}, dict[str, dict[str, float]]()
+    for level in chip.levels:
+        places = {tensor: side.levels.index(level) for tensor, side in sides.items() if level in side.levels}
+        moves: list[tuple[nominal.Side, int, nominal.Move]] = [
+            (sides[tensor], number, move) for tensor, number in places.items() for move in sides[tensor].flows[number]
+        ]  # fmt: skip
+        energy[level.name] = sum(nominal.energy_pj(*move) for move in moves)
+        bytes_moved = {tensor: sum(nominal.bits(*move) for move in moves if move[0] is sides[tensor]) / 8 for tensor in places}
+        traffic[level.name] = {tensor: moved for tensor, moved in bytes_moved.items() if moved}
+    found = latency(mapping, nest, chip, average=average, whole=whole)
+    if rules.latency == "slowest":
+        found = replace(found, first_fill=0, last_drain=0)
+    return _stalled(found, energy, traffic, occupied, nest=nest, chip=chip)
+
+
+def _stalled(
+    found: Latency, energy: Mapping[str, float], traffic: Mapping[str, Mapping[str, float]], occupied: Mapping[str, float], *, nest: Nest, chip: Chip,
+) -> Estimate:  # fmt: skip
+    slowest = max(found.by_level, key=lambda name: found.by_level[name])
+    return Estimate(
+        cycles=found.cycles,
+        energy_pj=sum(energy.values()),
+        macs=nest.iterations,
+        steps=found.steps,
+        energy_by_level=energy,
+        cycles_by_level={"array": found.steps} | {name: ceil(found.steps + stalls) for name, stalls in found.by_level.items()},
+        traffic_bytes=traffic,
+        occupied_bytes=occupied,
+        utilization=nest.iterations / (found.cycles * chip.macs),
+        bound=slowest if found.stalls else "compute",
     )
 
 
@@ -145,11 +196,12 @@ def _adds(mapping: LoopMapping, nest: Nest, chip: Chip, level: Level) -> bool:
     )
 
 
-def _check_capacity(occupied: Mapping[str, float], chip: Chip) -> None:
+def _check_capacity(occupied: Mapping[str, float], chip: Chip, *, doubled: bool = False) -> None:
+    """`doubled`: what is occupied has both tiles of a double-buffered level in it."""
     for level in chip.levels[1:]:
-        usable = level.usable_bytes
+        usable = level.capacity_bytes if doubled else level.usable_bytes
         if usable is not None and occupied[level.name] > usable:
-            half = ", half of its capacity as it is double-buffered" if level.double_buffered else ""
+            half = ", half of its capacity as it is double-buffered" if level.double_buffered and not doubled else ""
             raise DoesNotFitError(
                 f"tiles of {ceil(occupied[level.name]):,} bytes at level '{level.name}' of chip '{chip.name}', which holds {usable:,}{half}; "
                 "shrink the tiles or bypass the level"

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
 from ridgeline.algorithm.nest import Nest
 from ridgeline.errors import InputError
@@ -113,6 +114,9 @@ class Conventions:
     refill_all: partial sums come back to all instances that will be added up; else to one of them.
     drain_reads: a level that gives its outputs on is read for it.
     latch: an operand stays at the multiplier until it changes; else it is read for each multiplication.
+    nominal: everything is counted by ZigZag's rules (`mapping/nominal.py`) instead: whole tiles on average lanes, through ports; none of the above.
+    latency: `slowest` are the cycles of the array or of the slowest level, which all overlap (Timeloop); `stalls` are the array's, and stalls where a
+        port cannot keep up, the first fill and the last drain (ZigZag, `mapping/stalls.py`).
     """
 
     slide: bool = True
@@ -121,6 +125,9 @@ class Conventions:
     refill_all: bool = False
     drain_reads: bool = True
     latch: bool = False
+    nominal: bool = False
+    latency: Literal["slowest", "stalls"] = "slowest"
 
 
 TIMELOOP = Conventions(boxes=True, refill_all=True, drain_reads=False)
+ZIGZAG = Conventions(nominal=True, latency="stalls")

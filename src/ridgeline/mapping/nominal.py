@@ -112,7 +112,7 @@ def spread(levels: Sequence[Level], lanes: Lanes) -> list[list[Factor]]:
 
 def _side(mapping: LoopMapping, nest: Nest, chip: Chip, operand: Operand, lanes: Lanes, average: Lanes) -> Side:
     levels = mapping.chain(operand.name, chip)[::-1]
-    loops, below = _merged(mapping, nest, operand, levels), spread(levels, lanes)
+    loops, below = merged(mapping, nest, operand, levels), spread(levels, lanes)
     partial = _partial(nest, operand, loops, spread(levels, average))
     widths = chip.widths
     bits = [(widths.partial if partial[number + 1] else widths.output) if operand is nest.output else getattr(widths, operand.name)
@@ -130,7 +130,7 @@ def _side(mapping: LoopMapping, nest: Nest, chip: Chip, operand: Operand, lanes:
     )  # fmt: skip
 
 
-def _merged(mapping: LoopMapping, nest: Nest, operand: Operand, levels: Sequence[Level]) -> list[list[Factor]]:
+def merged(mapping: LoopMapping, nest: Nest, operand: Operand, levels: Sequence[Level]) -> list[list[Factor]]:
     """The loops in time at each level, those that the tensor lacks moved to the level below where nothing lies between."""
     found: list[list[Factor]] = []
     inner = len(mapping.loops)

@@ -1,0 +1,1 @@
+"""Mappings in other tools' formats, and our own: one file a tool."""

@@ -15,8 +15,8 @@ import yaml
 
 from ridgeline.errors import InputError
 
-DIMENSIONS = {"N": "n", "G": "g", "C": "c", "M": "m", "K": "m", "P": "y", "Q": "x", "R": "r", "S": "q"}
-"""A dimension's axis; K is M's older name."""
+DIMENSIONS = {"N": "n", "G": "g", "C": "c", "M": "m", "K": "m", "P": "y", "Q": "x", "R": "r", "S": "q", "Z": "z", "T": "t"}
+"""A dimension's axis; K is M's older name, Z and T are a volume's depth."""
 TENSORS = {"Inputs": "input", "Weights": "weight", "Outputs": "output"}
 TAGS = ("Container", "Component", "Hierarchical", "Parallel", "Pipelined", "Nothing")
 TAG = "tag"  # the key under which a tag such as !Component is kept

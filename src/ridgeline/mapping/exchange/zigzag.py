@@ -161,7 +161,9 @@ def _lanes(entry: Entry, nest: Nest, chip: Chip, names: Mapping[str, str], where
         raise InputError(f"{where}: spatial_mapping names '{unknown}'; the array of chip '{chip.name}' has {', '.join(axes)}")
     free = next((dimension for dimension in axes if dimension not in given), None)
     if free is not None:
-        raise UnsupportedError(f"{where}: spatial_mapping has no '{free}', which ZigZag would choose; give it, as [\"K, 1\"] where nothing is spread")
+        raise UnsupportedError(
+            f"{where}: spatial_mapping has no '{free}', which ZigZag would choose; give it, as [\"K, 1\"] where nothing is spread"
+        )
     found: dict[str, dict[str, int]] = {}
     for dimension, axis in axes.items():
         found[axis] = {}
@@ -175,20 +177,26 @@ def _lanes(entry: Entry, nest: Nest, chip: Chip, names: Mapping[str, str], where
                 found[axis][own] = found[axis].get(own, 1) * lanes
         used = prod(found[axis].values())
         if used > chip.array[axis]:
-            raise InputError(f"{where}: spatial_mapping {dimension} makes {used}, but '{axis}' of chip '{chip.name}' has {chip.array[axis]}")
+            raise InputError(
+                f"{where}: spatial_mapping {dimension} makes {used}, but '{axis}' of chip '{chip.name}' has {chip.array[axis]}"
+            )
     return found
 
 
 def _loops(entry: Entry, nest: Nest, names: Mapping[str, str], where: str) -> tuple[tuple[str, int], ...]:
     given: Any = entry.temporal_ordering
     if not isinstance(given, list):
-        raise UnsupportedError(f"{where}: it has no temporal_ordering, so that ZigZag would search; give all loops in time, innermost first")
+        raise UnsupportedError(
+            f"{where}: it has no temporal_ordering, so that ZigZag would search; give all loops in time, innermost first"
+        )
     found: list[tuple[str, int]] = []
     for item in cast("list[Any]", given):
-        pair: list[Any] = item if isinstance(item, list) else []
+        pair = cast("list[Any]", item) if isinstance(item, list) else []
         name, size = pair if len(pair) == 2 else (None, None)
         if size == "*":
-            raise UnsupportedError(f"{where}: temporal_ordering {item} leaves a size open, so that ZigZag would search; give all loops in time")
+            raise UnsupportedError(
+                f"{where}: temporal_ordering {item} leaves a size open, so that ZigZag would search; give all loops in time"
+            )
         if not isinstance(name, str) or not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise InputError(f"{where}: temporal_ordering {item!r} is no layer dimension ({', '.join(names)}) and size, as [K, 4]")
         if names.get(name, "") in nest.axes and size > 1:
@@ -251,7 +259,9 @@ def _check_inner(order: Order, nest: Nest, chip: Chip) -> None:
             through = port(level, operand.name, "update" if operand is nest.output else "read")
             for array, axis, lanes in own:
                 if through is not None and lanes > through.bits_per_cycle // width:
-                    raise UnsupportedError(f"{lanes} lanes of '{axis}' along '{array}', more than a port of level '{level.name}' gives at once")
+                    raise UnsupportedError(
+                        f"{lanes} lanes of '{axis}' along '{array}', more than a port of level '{level.name}' gives at once"
+                    )
             if level.capacity_bytes is not None and prod(lanes for _, _, lanes in own) > level.capacity_bytes * 8 / width:
                 raise UnsupportedError(f"level '{level.name}' is smaller than one {operand.name} for each lane that it serves")
 
@@ -260,7 +270,9 @@ def _spared(lanes: Mapping[str, Mapping[str, int]], nest: Nest) -> dict[str, dic
     return {array: {axis: ceil(size) for axis, size in factors} for array, factors in average_lanes(lanes, nest).items()}
 
 
-def _mapping(timed: Sequence[Loop], positions: Mapping[str, Mapping[str, int]], lanes: Mapping[str, Mapping[str, int]], chip: Chip) -> LoopMapping:
+def _mapping(
+    timed: Sequence[Loop], positions: Mapping[str, Mapping[str, int]], lanes: Mapping[str, Mapping[str, int]], chip: Chip
+) -> LoopMapping:
     spatial = [Loop(axis=axis, size=size, array=array) for array, factors in lanes.items() for axis, size in factors.items()]
     places = {loop: _place(loop, timed, positions, chip) for loop in spatial}
     loops: list[Loop] = []
@@ -307,7 +319,10 @@ def _fewest(choices: Mapping[str, _Choices], level: Level) -> dict[str, int] | N
         pairs = list(zip(choices.values(), chosen, strict=True))
         accesses = sum(choice.accesses[number] for choice, number in pairs)
         if sum(choice.bits[number] for choice, number in pairs) <= capacity and accesses <= least:
-            least, best = accesses, {tensor: choice.first + number for (tensor, choice), number in zip(choices.items(), chosen, strict=True)}
+            least, best = (
+                accesses,
+                {tensor: choice.first + number for (tensor, choice), number in zip(choices.items(), chosen, strict=True)},
+            )
     return best
 
 
@@ -340,7 +355,9 @@ class _Choices:
         capacity = inf if level.capacity_bytes is None else level.capacity_bytes * 8
         fitting = next((loops for loops, size in enumerate(bits) if size > capacity), len(bits))
         refills = [prod(size for _, size in order.loops[first + loops :]) for loops in range(fitting)]
-        return cls(first=first, bits=tuple(bits[:fitting]), accesses=tuple(size * times for size, times in zip(bits, refills, strict=False)))
+        return cls(
+            first=first, bits=tuple(bits[:fitting]), accesses=tuple(size * times for size, times in zip(bits, refills, strict=False))
+        )
 
 
 def _written(name: str, found: tuple[Order, Nest, Chip] | None) -> list[str]:

@@ -68,18 +68,22 @@ def _level_paths(chip: Chip) -> list[str]:
 def varied(chip: Chip, values: Mapping[str, Value]) -> Chip:
     """The chip with the values by path (array.AXIS, LEVEL.FIELD, widths.FIELD, mac.FIELD, clock_mhz), which `is_whole` knows. Raises UnsupportedError
     where they make no valid chip."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(_made(chip, values)), Chip)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UnsupportedError(str(error)) from error
+
+
+def _made(chip: Chip, values: Mapping[str, Value]) -> Chip:
+    """Raises ValueError where the whole is no chip; each value by itself is not looked at."""
     made = msgspec.structs.replace(chip, array=chip.array | _of("array", values))
     made = _with_clock(made, values.get("clock_mhz", chip.clock_mhz))
     made = _with_widths(made, msgspec.structs.replace(chip.widths, **_of("widths", values)))
-    made = msgspec.structs.replace(
+    return msgspec.structs.replace(
         made,
         mac=msgspec.structs.replace(made.mac, **_of("mac", values)),
         levels=tuple(_with_fields(level, made, _of(level.name, values)) for level in made.levels),
     )
-    try:
-        return msgspec.convert(msgspec.to_builtins(made), Chip)
-    except msgspec.ValidationError as error:
-        raise UnsupportedError(str(error)) from error
 
 
 def _of(part: str, values: Mapping[str, Value]) -> dict[str, Any]:
@@ -89,8 +93,8 @@ def _of(part: str, values: Mapping[str, Value]) -> dict[str, Any]:
 
 def _with_clock(chip: Chip, clock_mhz: float) -> Chip:
     """The outermost memory has a clock of its own."""
-    if clock_mhz == chip.clock_mhz:
-        return chip
+    if clock_mhz == chip.clock_mhz or clock_mhz <= 0:
+        return msgspec.structs.replace(chip, clock_mhz=clock_mhz)
     outer, ratio = chip.levels[0], chip.clock_mhz / clock_mhz
     rates = {
         name: rate * ratio

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise, product
-from math import prod
+from math import log, prod
 
 from ridgeline.errors import InputError
 from ridgeline.hardware.chip import Chip
@@ -77,8 +77,10 @@ def _range(path: str, text: str) -> list[Fraction]:
 def _geometric(path: str, text: str, first: Fraction, last: Fraction, factor: Fraction) -> list[Fraction]:
     if factor <= 1 or first == 0:
         raise InputError(f"--vary {path}={text} never ends: it multiplies {float(first):g} by {float(factor):g}")
+    if log(last / first) > MOST_DESIGNS * log(factor):
+        raise InputError(f"--vary {path}={text} has more than {MOST_DESIGNS:,} values; give a larger factor")
     found = [first]
-    while found[-1] * factor <= last and len(found) <= MOST_DESIGNS:
+    while found[-1] * factor <= last:
         found.append(found[-1] * factor)
     return found
 

@@ -20,6 +20,7 @@ NAMES = {
     "WeightRegFile": "weight_register",
     "PsumRegFile": "sum_register",
 }
+SIDES = {"columns": "columns", "rows_y": "rows"}
 SMALL = """
 architecture:
   version: 0.4
@@ -65,23 +66,23 @@ def read(folder: Path, text: str = SMALL) -> Chip:
 def test_eyeriss_is_the_catalogues() -> None:
     """But for names, sources, and the axes that the published constraints do not name: g, z and t."""
     chip, known = read_timeloop(EXAMPLES / "architecture.yaml", EXAMPLES / "energies.yaml"), read_chip("eyeriss-256")
-    assert (chip.clock_mhz, chip.node_nm, chip.array, chip.widths, chip.mac.pj) == (
-        known.clock_mhz, known.node_nm, known.array, known.widths, known.mac.pj,
-    )  # fmt: skip
+    assert (chip.clock_mhz, chip.node_nm, chip.widths, chip.mac.pj) == (known.clock_mhz, known.node_nm, known.widths, known.mac.pj)
+    assert {SIDES[axis]: size for axis, size in chip.array.items()} == known.array
     for ours, other in zip(chip.levels, known.levels, strict=True):
-        assert (NAMES[ours.name], set(ours.serves)) == (other.name, set(other.serves))
+        assert (NAMES[ours.name], {SIDES[axis] for axis in ours.serves}) == (other.name, set(other.serves))
         assert ours.read_pj_per_bit == pytest.approx(other.read_pj_per_bit, rel=1e-12)
         assert ours.write_pj_per_bit == pytest.approx(other.write_pj_per_bit, rel=1e-12)
         same = {"name": "-", "serves": (), "source": "-", "read_pj_per_bit": 0.0, "write_pj_per_bit": 0.0}
         assert msgspec.structs.replace(ours, **same) == msgspec.structs.replace(other, **same)
-    for axis, rule in known.unroll.items():
-        assert set(chip.unroll[axis].axes or ()) & CONVOLUTION == set(rule.axes or ())
-        assert (chip.unroll[axis].whole, chip.unroll[axis].factors) == (rule.whole, rule.factors)
+    for side, axis in SIDES.items():
+        spread, rule = chip.unroll[side], known.unroll[axis]
+        assert set(spread.axes or ()) & CONVOLUTION == set(rule.axes or ())
+        assert (spread.whole, spread.factors) == (rule.whole, rule.factors)
     for name, other in NAMES.items():
-        ours, rule = chip.loops[name], known.loops[other]
-        assert set(ours.axes or ()) & CONVOLUTION == set(rule.axes or ()) & CONVOLUTION
-        assert ours.whole == rule.whole
-        assert ours.order == tuple(axis for axis in rule.order if axis != "g")
+        limits, narrow = chip.loops[name], known.loops[other]
+        assert set(limits.axes or ()) & CONVOLUTION == set(narrow.axes or ()) & CONVOLUTION
+        assert limits.whole == narrow.whole
+        assert limits.order == tuple(axis for axis in narrow.order if axis != "g")
 
 
 def test_words_blocks_and_buffers(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Timeloop counts words and leaves energies to Accelergy: they come from an energy reference table (ERT), or from `vector_access_energy` and
 `energy_per_op`. A word has the outermost memory's width on all levels, so that words, blocks and energies are Timeloop's own even where the widths
-of its memories differ. A fan-out is an axis of the array with its container's name (with _x and _y where it has both). docs/timeloop.md lists what
+of its memories differ. A fan-out is an axis of the array with its container's name, with _y along y, and then _x along x. docs/timeloop.md lists what
 is read, what is left out, and what is refused.
 """
 

@@ -128,10 +128,9 @@ class Fan:
 
     @property
     def axes(self) -> dict[str, int]:
-        """Array axis -> size; x lies inside of y."""
-        both = self.x > 1 and self.y > 1
-        sizes = {f"{self.name}_x" if both else self.name: self.x, f"{self.name}_y" if both else self.name: self.y}
-        return {axis: size for axis, size in sizes.items() if size > 1} if both else {self.name: max(self.x, self.y)}
+        """Array axis -> size; x lies inside of y. Timeloop's mappings tell the sides apart, so that a side y is always named."""
+        sizes = {f"{self.name}_x" if self.y > 1 else self.name: self.x, f"{self.name}_y": self.y}
+        return {axis: size for axis, size in sizes.items() if size > 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

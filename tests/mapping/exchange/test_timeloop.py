@@ -176,7 +176,8 @@ def test_what_has_no_form() -> None:
     order = refused((LOOPS[0], *LOOPS[3:6], *LOOPS[1:3], *LOOPS[6:]))
     assert order == "the loops over axis 'x' in time and over the array stand in another order than Timeloop's levels do"
     split = (LOOPS[0], LOOPS[2], LOOPS[1], Loop(axis="m", size=3), *LOOPS[3:7])
-    twice = refused(split, output={"dram": 0, "glb": 1, "sum_register": 8}, input={"dram": 0, "glb": 1, "input_register": 8})
+    inner = {"input": {"dram": 0, "glb": 1, "input_register": 8}, "weight": {"dram": 0, "weight_register": 8}}
+    twice = refused(split, output={"dram": 0, "glb": 1, "sum_register": 8}, **inner)
     assert twice == "'glb' has two loops over axis 'm', with others between them; Timeloop has one"
 
 

@@ -54,16 +54,16 @@ REFUSED = Directive.__struct_fields__[Directive.__struct_fields__.index("no_reus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fan:
-    """A fan-out and its axes of the array; y lies outside of x. Where it has one side only, it is x."""
+    """A fan-out and its axes of the array; y lies outside of x. An axis of which nothing says which side it is is x."""
 
     name: str
-    x: str
+    x: str | None = None
     y: str | None = None
 
     @property
     def arrays(self) -> tuple[str, ...]:
         """The outermost first."""
-        return (self.x,) if self.y is None else (self.y, self.x)
+        return tuple(axis for axis in (self.y, self.x) if axis is not None)
 
 
 Place: TypeAlias = Level | Fan
@@ -89,8 +89,8 @@ def places(chip: Chip) -> tuple[Place, ...]:
 def _fans(axes: Sequence[str]) -> Iterator[Fan]:
     for axis in axes:
         base = axis[:-2]
-        if axis.endswith("_y") and f"{base}_x" in axes:
-            yield Fan(name=base, x=f"{base}_x", y=axis)
+        if axis.endswith("_y") and base:
+            yield Fan(name=base, x=f"{base}_x" if f"{base}_x" in axes else None, y=axis)
         elif not (axis.endswith("_x") and f"{base}_y" in axes):
             yield Fan(name=axis, x=axis)
 
@@ -294,8 +294,9 @@ def timeloop_mapping(mapping: LoopMapping, nest: Nest, chip: Chip, dimensions: M
             keep = ", ".join(TENSOR_NAMES[tensor] for tensor in kept)
             lines.append(f"- {{target: {_text(place.name)}, type: dataspace, keep: [{keep}], bypass: [{', '.join(passing)}]}}")
             lines.append(_line(place.name, "temporal", [slots[place.name]], names, residuals))
-        elif place.y is not None or chip.array[place.x] > 1:
-            lines.append(_line(place.name, "spatial", [slots[f"{place.name}/{array}"] for array in place.arrays], names, residuals))
+        elif any(chip.array[array] > 1 for array in place.arrays):
+            split = "" if place.y is None else f", split: {0 if place.x is None else len(slots[f'{place.name}/{place.x}'])}"
+            lines.append(_line(place.name, "spatial", [slots[f"{place.name}/{array}"] for array in place.arrays], names, residuals, split))
     return "\n".join(lines) + "\n"
 
 
@@ -383,14 +384,18 @@ def _residuals(written: Sequence[Loop], nest: Nest) -> list[tuple[int, int]]:
 
 
 def _line(
-    target: str, kind: str, sides: Sequence[Sequence[Loop]], names: Mapping[str, str], residuals: Mapping[int, tuple[int, int]]
+    target: str,
+    kind: str,
+    sides: Sequence[Sequence[Loop]],
+    names: Mapping[str, str],
+    residuals: Mapping[int, tuple[int, int]],
+    split: str = "",
 ) -> str:
     """All dimensions, those without a loop last; sides and loops come outermost first, a permutation innermost first."""
     loops = {names[loop.axis]: residuals[id(loop)] for side in sides for loop in side}
     if len(loops) < sum(map(len, sides)):
         raise UnsupportedError(f"'{target}' has loops over one axis along both of its sides; Timeloop has one")
     order = [names[loop.axis] for side in reversed(sides) for loop in reversed(side)]
-    split = f", split: {len(sides[-1])}" if len(sides) == 2 else ""
     idle = [name for name in names.values() if name not in order]
     written = [f"{name}={size}" if size == residual else f'"{name}={size},{residual}"' for name, (size, residual) in loops.items()]
     parts = ", ".join((*written, *(f"{name}=1" for name in idle)))

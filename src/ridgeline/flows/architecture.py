@@ -76,7 +76,7 @@ def explore_chip(options: ArchitectureOptions, progress: Progress | None = None)
     summary = {
         **asked,
         **_result(found),
-        "best_layers": [layer_summary(layer, item, found.chip) for layer, item in zip(layers, found.found.layers, strict=True)],
+        "best_layers": [layer_summary(layer, item, found.chip, question.conventions) for layer, item in zip(layers, found.found.layers, strict=True)],
         "area": _area(found.chip, known=found.best.area_mm2 is not None),
         "designs": [_design(design) for design in found.designs],
         "store": {"path": str(path), "reused": found.reused, "evaluated": found.evaluated},

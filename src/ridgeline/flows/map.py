@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
 from time import perf_counter
@@ -130,15 +130,16 @@ def _summary(options: MapOptions, chip: Chip, work: Work, layers: list[Layer], f
             "macs": sum(layer.nest.macs for layer in layers),
         },
         "certificate": {"optimal": found.gap == 0, "gap": found.gap, "space": options.space, "conventions": options.rules},
-        "layers": [layer_summary(layer, item, chip) for layer, item in zip(layers, found.layers, strict=True)],
+        "layers": [layer_summary(layer, item, chip, conventions(options.rules)) for layer, item in zip(layers, found.layers, strict=True)],
         "not_mapped": list(work.others),
         "covered": {"counted": found.covered.counted, "pruned": found.covered.pruned},
         "search_s": round(found.time_s, 4),
     }
 
 
-def layer_summary(layer: Layer, found: Found, chip: Chip) -> dict[str, Any]:
+def layer_summary(layer: Layer, found: Found, chip: Chip, rules: Conventions) -> dict[str, Any]:
     """What `--json` prints of one layer."""
+    from ridgeline.mapping.outline import outline
     from ridgeline.mapping.text import nest_text
 
     made = found.estimate
@@ -158,6 +159,7 @@ def layer_summary(layer: Layer, found: Found, chip: Chip) -> dict[str, Any]:
         "mapping": {
             "loops": [{"axis": loop.axis, "size": loop.size, "array": loop.array} for loop in found.mapping.loops],
             "positions": {tensor: dict(levels) for tensor, levels in found.mapping.positions.items()},
+            "levels": [asdict(level) for level in outline(found.mapping, layer.nest, chip, rules)],
             "text": nest_text(found.mapping, chip),
         },
     }
@@ -165,16 +167,13 @@ def layer_summary(layer: Layer, found: Found, chip: Chip) -> dict[str, Any]:
 
 def _write(out: Path, summary: Mapping[str, Any], chip: Chip) -> None:
     from ridgeline.flows.design import write_json
-    from ridgeline.report.mapping import MappingReport, Roof, render_mapping
+    from ridgeline.report.mapping import MappingReport, render_mapping
+    from ridgeline.report.nest import Memory
 
-    roofs = tuple(
-        Roof(
-            level=level.name,
-            bytes_per_cycle=None if level.read_bits_per_cycle is None else level.read_bits_per_cycle / 8 * chip.instances(level),
-        )
-        for level in chip.levels
+    memories = tuple(
+        Memory(level=level.name, bytes_per_cycle=chip.bytes_per_cycle(level), usable_bytes=level.usable_bytes) for level in chip.levels
     )
     with output_folder(out) as folder:
         write_json(summary, folder / "mapping.json")
-        report = MappingReport(summary=summary, macs_per_cycle=chip.macs, roofs=roofs)
+        report = MappingReport(summary=summary, array=chip.array, memories=memories)
         (folder / "report.html").write_text(render_mapping(report), encoding="utf-8")

@@ -170,6 +170,11 @@ class Chip(Struct, frozen=True, kw_only=True):
         """How many of them there are."""
         return prod(size for axis, size in self.array.items() if axis not in level.serves)
 
+    def bytes_per_cycle(self, level: Level) -> float | None:
+        """Read and written by all instances together; None where either is unlimited."""
+        read, write = level.read_bits_per_cycle, 0.0 if level.one_port else level.write_bits_per_cycle
+        return None if read is None or write is None else (read + write) / 8 * self.instances(level)
+
 
 def _check_level(level: Level, array: Mapping[str, int]) -> None:
     unknown = next((axis for axis in level.serves if axis not in array), None)

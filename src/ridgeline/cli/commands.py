@@ -246,7 +246,9 @@ def verify(folder: Path, images: int | None, stalls: float, seed: int, wave: Pat
 
 @ridgeline.command("map")
 @click.argument("network")
-@click.option("--chip", required=True, help="A name that `ridgeline show chips` lists, a TOML file, or an accelerator YAML of ZigZag.")
+@click.option("--chip", required=True, help="A name that `ridgeline show chips` lists, a TOML file, or a YAML of Timeloop or ZigZag.")
+@click.option("--energies", type=click.Path(path_type=Path), help="With Timeloop's YAML: a file with its energy reference table (ERT).")
+@click.option("--mapping", type=click.Path(path_type=Path), help="Cost this file's or folder's mappings (ours, Timeloop's, ZigZag's): no search.")
 @click.option("--unrolling", type=click.Path(path_type=Path), help="With ZigZag's YAML: its mapping YAML, whose `default` fixes the unrolling.")
 @click.option("--objective", default="edp", show_default=True, help="energy, latency, edp, ed2p, or a product such as energy^2*latency.")
 @SPACE

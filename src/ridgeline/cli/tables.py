@@ -234,16 +234,24 @@ def mapped(summary: Mapping[str, Any], out: Path | None) -> str:
         )
         for layer in summary["layers"]
     ]  # fmt: skip
-    proof = "optimal" if certificate["optimal"] else f"within {100 * certificate['gap']:.2g} % of the optimum"
-    covered = summary["covered"]
+    covered, given = summary["covered"], certificate["space"] == "given"
     lines = {
         "network": f"{summary['network']} on {summary['chip']}",
         "total": f"{total['cycles']:,} cycles, {total['energy_pj'] / 1e6:,.1f} uJ, {total['energy_pj'] / total['macs']:.4g} pJ a MAC",
-        "certificate": f"{summary['objective']} is {proof} in the space '{certificate['space']}'",
-        "search": f"{covered['counted']:,} partial mappings looked at, {covered['pruned']:,} pruned with proof, {summary['search_s']:.2f} s",
+        "certificate": "given: nothing is claimed" if given else _claim(summary["objective"], certificate),
+        **({} if given else {"search": _looked_at(covered, summary["search_s"])}),
         **({"report": str(out / "report.html")} if out is not None else {}),
     }
     return "\n".join([table(head, rows), "", pairs(lines)])
+
+
+def _claim(objective: str, certificate: Mapping[str, Any]) -> str:
+    proof = "optimal" if certificate["optimal"] else f"within {100 * certificate['gap']:.2g} % of the optimum"
+    return f"{objective} is {proof} in the space '{certificate['space']}'"
+
+
+def _looked_at(covered: Mapping[str, int], time_s: float) -> str:
+    return f"{covered['counted']:,} partial mappings looked at, {covered['pruned']:,} pruned with proof, {time_s:.2f} s"
 
 
 def architectures(summary: Mapping[str, Any], out: Path | None) -> str:

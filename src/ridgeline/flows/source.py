@@ -1,7 +1,8 @@
-"""The network that a user names: an ONNX file, or a name that `ridgeline show models` lists."""
+"""The network that a user names: an ONNX file, a name that `ridgeline show models` lists, or for a mapper one layer in Timeloop's YAML."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,24 @@ def read_model(name_or_path: str, *, batch: int | None = None) -> Network:
 def read_work(name_or_path: str, *, batch: int | None = None) -> Work:
     """The layers, from shapes alone: weights may be absent. Raises as `read_model`, for what has no shape or cannot be written as a nest."""
     from ridgeline.algorithm.onnx import work
+    from ridgeline.algorithm.timeloop import read_timeloop_problem
 
+    if _is_problem(name_or_path):
+        if batch is not None:
+            raise InputError(f"--batch is the extent of a dynamic axis; '{name_or_path}' gives its dimensions itself, in 'instance'")
+        return read_timeloop_problem(Path(name_or_path)).work
     return work.read_work(_source(name_or_path, outline=True), batch=batch)
+
+
+def timeloop_dimensions(name_or_path: str) -> Mapping[str, str] | None:
+    """The axis of each dimension's name, where the network is one layer in Timeloop's YAML."""
+    from ridgeline.algorithm.timeloop import read_timeloop_problem
+
+    return read_timeloop_problem(Path(name_or_path)).dimensions if _is_problem(name_or_path) else None
+
+
+def _is_problem(name_or_path: str) -> bool:
+    return Path(name_or_path).suffix in (".yaml", ".yml")
 
 
 def network_name(name_or_path: str) -> str:

@@ -48,8 +48,8 @@ class Ran:
         return words.format(**self.figures) if self.figures else self.instead
 
 
-def ran(name: str) -> Ran:
-    """What the peer's script measures now."""
+def ran(name: str, *arguments: str) -> Ran:
+    """What the peer's script measures now, with the arguments that it takes."""
     if os.environ.get("BENCH_PEERS") == "0":
         return Ran()
     try:
@@ -58,7 +58,7 @@ def ran(name: str) -> Ran:
         return Ran(instead=f"{name} not installed: {_reason(error)}")
     print(f"bench: peer {name}", file=sys.stderr, flush=True)
     try:
-        printed = _run([python, "-P", str(HERE / f"peer_{name}.py")], RUN_S, PEERS[name].variables)
+        printed = _run([python, "-P", str(HERE / f"peer_{name}.py"), *arguments], RUN_S, PEERS[name].variables)
         return Ran(figures=json.loads(printed.splitlines()[-1]))
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
         return Ran(instead=f"{name} failed: {_reason(error)}")

@@ -2,8 +2,8 @@
 
 ZigZag counts an axis of N on f lanes as ceil(N / f) whole passes, and a tile beyond the axis' end as a full one, so that factors that divide
 nothing only cost there. Each axis that the chip spreads over its array is made as long as its lanes times its passes; the exact search then finds
-the best mapping whose factors divide, without a slide; of that and the one in which ZigZag allots the same order of loops to the levels, the better one
-by ZigZag's rules is taken. That is no proof: the two rules differ in what a width and an access cost.
+the best mapping whose factors divide, without a slide; of that and the one in which ZigZag allots the same order of loops to the levels, the better
+one by ZigZag's rules is taken. That is no proof: the two rules differ in what a width and an access cost.
 """
 
 from __future__ import annotations

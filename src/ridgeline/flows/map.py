@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ridgeline.algorithm.layers import Layer, Work
     from ridgeline.explore.store import Question
     from ridgeline.hardware.chip import Chip
+    from ridgeline.mapping.exchange.given import Given, GivenMappings
     from ridgeline.mapping.loops import Conventions
     from ridgeline.mapping.search.network import NetworkFound
     from ridgeline.mapping.search.solve import Found
@@ -29,11 +30,14 @@ Rules = Literal["ridgeline", "timeloop"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapOptions:
     """What `ridgeline map` was asked. `unrolling` is ZigZag's mapping YAML, for a chip in its YAML; `layers` keeps those whose names hold the
-    text; `store` keeps answers, and gives those that it has."""
+    text; `store` keeps answers, and gives those that it has. `energies` is an ERT for an architecture of Timeloop; with `mapping`, the mappings of a
+    file or folder are costed and none is searched for."""
 
     network: str
     chip: str
     unrolling: Path | None = None
+    energies: Path | None = None
+    mapping: Path | None = None
     objective: str = "edp"
     space: Literal["timeloop", "full"] = "full"
     rules: Rules = "ridgeline"
@@ -51,7 +55,7 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
 
     start = perf_counter()
     progress = progress or Silent()
-    objective, chip = read_objective(options.objective), chip_of(options.chip, options.unrolling)
+    objective, chip = read_objective(options.objective), chip_of(options.chip, options.unrolling, options.energies)
     check_budget(options.budget_s)
     if options.out is not None:
         check_replaceable(options.out)
@@ -60,11 +64,14 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
     layers = _chosen(work, options.layers)
     progress.step("mapping")
     question = Question(objective=objective, space=options.space, conventions=conventions(options.rules), budget_s=options.budget_s)
-    found, stored = _found(options.store, layers, chip, question, progress)
+    if options.mapping is None:
+        found, stored = _found(options.store, layers, chip, question, progress)
+    else:
+        found, stored = _given(options, options.mapping, layers, chip), {}
     summary = {**_summary(options, chip, work, layers, found), **stored, "time_s": round(perf_counter() - start, 4)}
     if options.out is not None:
         progress.step("writing the report")
-        _write(options.out, summary, chip)
+        _write(options.out, summary, chip, _exchanged(found, layers, chip))
     return summary
 
 
@@ -83,24 +90,55 @@ def _found(
     return answer.found, {} if path is None else {"store": {"path": str(path), "layers": len(layers) if known else 0}}
 
 
+def _given(options: MapOptions, path: Path, layers: list[Layer], chip: Chip) -> GivenMappings:
+    from ridgeline.mapping.exchange.given import cost_mappings, read_mappings
+
+    if options.store is not None or options.budget_s is not None:
+        raise InputError(f"--mapping '{path}' is costed as it is; --store and --budget are for a search")
+    mappings = read_mappings(path, layers, chip, source.timeloop_dimensions(options.network))
+    return cost_mappings(mappings, layers, chip, conventions(options.rules))
+
+
+def _exchanged(found: NetworkFound | GivenMappings, layers: list[Layer], chip: Chip) -> Mapping[str, str]:
+    """Files for other tools, where they can say what was found."""
+    from ridgeline.mapping.exchange.given import timeloop_files
+
+    return timeloop_files([item.mapping for item in found.layers], layers, chip)
+
+
 def check_budget(budget_s: float | None) -> None:
     """Raises InputError."""
     if budget_s is not None and not 0 < budget_s < inf:
         raise InputError(f"--budget is {budget_s:g} seconds; it must be above 0")
 
 
-def chip_of(name: str, unrolling: Path | None = None) -> Chip:
-    """A name, a TOML, or ZigZag's YAML."""
+def chip_of(name: str, unrolling: Path | None = None, energies: Path | None = None) -> Chip:
+    """A name, a TOML, or the YAML of Timeloop or ZigZag, by what it holds."""
     from ridgeline.hardware.chip import read_chip
 
     path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
+    is_yaml = path.suffix in (".yaml", ".yml")
+    if is_yaml and _is_timeloop(path):
+        from ridgeline.hardware.timeloop import read_timeloop
+
+        if unrolling is not None:
+            raise InputError(f"--unrolling '{unrolling}' is for a chip in ZigZag's YAML; Timeloop's has constraints")
+        return read_timeloop(path, energies)
+    if energies is not None:
+        raise InputError(f"--energies '{energies}' is for a chip in Timeloop's YAML; others give their energies themselves")
+    if is_yaml:
         from ridgeline.hardware.zigzag import read_zigzag
 
         return read_zigzag(path, unrolling)
     if unrolling is not None:
         raise InputError(f"--unrolling '{unrolling}' is for a chip in ZigZag's YAML; a TOML has [unroll]")
     return read_chip(name)
+
+
+def _is_timeloop(path: Path) -> bool:
+    from ridgeline.timeloop import read_yaml
+
+    return "architecture" in read_yaml(path)
 
 
 def conventions(rules: Rules) -> Conventions:
@@ -117,7 +155,7 @@ def _chosen(work: Work, text: str | None) -> list[Layer]:
     return found
 
 
-def _summary(options: MapOptions, chip: Chip, work: Work, layers: list[Layer], found: NetworkFound) -> dict[str, Any]:
+def _summary(options: MapOptions, chip: Chip, work: Work, layers: list[Layer], found: NetworkFound | GivenMappings) -> dict[str, Any]:
     return {
         "network": source.network_name(options.network),
         "chip": chip.name,
@@ -129,15 +167,31 @@ def _summary(options: MapOptions, chip: Chip, work: Work, layers: list[Layer], f
             "time_s": found.cycles / (chip.clock_mhz * 1e6),
             "macs": sum(layer.nest.macs for layer in layers),
         },
-        "certificate": {"optimal": found.gap == 0, "gap": found.gap, "space": options.space, "conventions": options.rules},
+        "certificate": _certificate(options, found),
         "layers": [layer_summary(layer, item, chip, conventions(options.rules)) for layer, item in zip(layers, found.layers, strict=True)],
         "not_mapped": list(work.others),
-        "covered": {"counted": found.covered.counted, "pruned": found.covered.pruned},
-        "search_s": round(found.time_s, 4),
+        **_searched(found),
     }
 
 
-def layer_summary(layer: Layer, found: Found, chip: Chip, rules: Conventions) -> dict[str, Any]:
+def _certificate(options: MapOptions, found: NetworkFound | GivenMappings) -> dict[str, Any]:
+    """Nothing is claimed of mappings that were given."""
+    from ridgeline.mapping.exchange.given import GivenMappings
+
+    if isinstance(found, GivenMappings):
+        return {"optimal": None, "gap": None, "space": "given", "conventions": options.rules}
+    return {"optimal": found.gap == 0, "gap": found.gap, "space": options.space, "conventions": options.rules}
+
+
+def _searched(found: NetworkFound | GivenMappings) -> dict[str, Any]:
+    from ridgeline.mapping.exchange.given import GivenMappings
+
+    if isinstance(found, GivenMappings):
+        return {"covered": {"counted": 0, "pruned": 0}, "search_s": 0.0}
+    return {"covered": {"counted": found.covered.counted, "pruned": found.covered.pruned}, "search_s": round(found.time_s, 4)}
+
+
+def layer_summary(layer: Layer, found: Found | Given, chip: Chip, rules: Conventions) -> dict[str, Any]:
     """What `--json` prints of one layer."""
     from ridgeline.mapping.outline import outline
     from ridgeline.mapping.text import nest_text
@@ -165,7 +219,7 @@ def layer_summary(layer: Layer, found: Found, chip: Chip, rules: Conventions) ->
     }
 
 
-def _write(out: Path, summary: Mapping[str, Any], chip: Chip) -> None:
+def _write(out: Path, summary: Mapping[str, Any], chip: Chip, exchanged: Mapping[str, str]) -> None:
     from ridgeline.flows.design import write_json
     from ridgeline.report.mapping import MappingReport, render_mapping
     from ridgeline.report.nest import Memory
@@ -175,5 +229,8 @@ def _write(out: Path, summary: Mapping[str, Any], chip: Chip) -> None:
     )
     with output_folder(out) as folder:
         write_json(summary, folder / "mapping.json")
+        for name, text in exchanged.items():
+            (folder / "mappings").mkdir(exist_ok=True)
+            (folder / "mappings" / name).write_text(text, encoding="utf-8")
         report = MappingReport(summary=summary, array=chip.array, memories=memories)
         (folder / "report.html").write_text(render_mapping(report), encoding="utf-8")

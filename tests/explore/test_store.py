@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,3 +155,18 @@ def test_another_process_is_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     other.execute("BEGIN EXCLUSIVE")
     assert "is in use by another process; wait until that ends" in refused(tmp_path / "a")
     other.close()
+
+
+def test_the_mapper_s_version_holds_whatever_it_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = (
+        "import sys, ridgeline.mapping.search.network\n"
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith(('ridgeline.mapping', 'ridgeline.hardware.', 'ridgeline.algorithm.'))))"
+    )
+    imported = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    read: list[str] = []
+    plain = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: read.append(str(self)) or plain(self))
+    module._mapper.cache_clear()
+    question_key([nest()], CHIP, QUESTION)
+    assert len(imported) >= 8
+    assert set(imported) <= set(read)

@@ -27,16 +27,6 @@ from ridgeline.mapping.search.space import SpaceName
 
 FORMAT = 1  # of the file
 WAIT_S = 10.0  # for another process that is writing
-OWN = (
-    "access",
-    "count",
-    "estimate",
-    "loops",
-    "search.kernel",
-    "search.network",
-    "search.solve",
-    "search.space",
-)  # whose source answers depend on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +59,12 @@ def question_key(nests: Sequence[Nest], chip: Chip, question: Question) -> str:
 
 @lru_cache(maxsize=1)
 def _mapper() -> str:
-    """The mapper's version: what its sources hold."""
+    """The mapper's version: what its room's sources hold, and those of what it maps from and to."""
+    root = Path(str(files("ridgeline")))
+    sources = [*root.glob("mapping/*.py"), *root.glob("mapping/search/*.py"), root / "algorithm" / "nest.py", root / "hardware" / "chip.py"]
     content = hashlib.sha256()
-    for name in OWN:
-        package, _, module = f"ridgeline.mapping.{name}".rpartition(".")
-        content.update((files(package) / f"{module}.py").read_bytes())
+    for path in sorted(sources):
+        content.update(hashlib.sha256(path.read_bytes()).digest())
     return content.hexdigest()
 
 

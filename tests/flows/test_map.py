@@ -67,7 +67,7 @@ def test_report(tmp_path: Path) -> None:
     result = run("ds-cnn", *SETTINGS, "--out", str(out))
     assert result.exit_code == 0, result.output
     assert f"report       {out / 'report.html'}" in result.stdout
-    assert sorted(path.name for path in out.iterdir()) == [".ridgeline", "mapping.json", "report.html"]
+    assert sorted(path.name for path in out.iterdir()) == [".ridgeline", "mapping.json", "mappings", "report.html"]
     page = (out / "report.html").read_text()
     assert "<h1>ds-cnn on eyeriss-256</h1>" in page
     assert "proven optimal" in page

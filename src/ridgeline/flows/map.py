@@ -96,7 +96,7 @@ def _given(options: MapOptions, path: Path, layers: list[Layer], chip: Chip) -> 
     if options.store is not None or options.budget_s is not None:
         raise InputError(f"--mapping '{path}' is costed as it is; --store and --budget are for a search")
     mappings = read_mappings(path, layers, chip, source.timeloop_dimensions(options.network))
-    return cost_mappings(mappings, layers, chip, conventions(options.rules))
+    return cost_mappings(mappings, layers, chip, conventions(options.rules), path=path)
 
 
 def _exchanged(found: NetworkFound | GivenMappings, layers: list[Layer], chip: Chip) -> Mapping[str, str]:
@@ -138,7 +138,8 @@ def chip_of(name: str, unrolling: Path | None = None, energies: Path | None = No
 def _is_timeloop(path: Path) -> bool:
     from ridgeline.timeloop import read_yaml
 
-    return "architecture" in read_yaml(path)
+    found = read_yaml(path)
+    return isinstance(found, dict) and "architecture" in found
 
 
 def conventions(rules: Rules) -> Conventions:

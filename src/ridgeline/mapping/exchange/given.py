@@ -77,17 +77,18 @@ def _own(path: Path, layers: Sequence[Layer]) -> tuple[LoopMapping, ...]:
     return tuple(found[layer.name] for layer in layers)
 
 
-def cost_mappings(mappings: Sequence[LoopMapping], layers: Sequence[Layer], chip: Chip, conventions: Conventions) -> GivenMappings:
-    """Raises InputError for a mapping that is none of its layer, DoesNotFitError where a level is too small, UnsupportedError; each names the
-    layer."""
-    return GivenMappings(layers=tuple(_cost(mapping, layer, chip, conventions) for mapping, layer in zip(mappings, layers, strict=True)))
-
-
-def _cost(mapping: LoopMapping, layer: Layer, chip: Chip, conventions: Conventions) -> Given:
-    try:
-        return Given(mapping=mapping, estimate=estimate(mapping, layer.nest, chip, conventions))
-    except (InputError, DoesNotFitError, UnsupportedError) as error:
-        raise type(error)(f"layer '{layer.name}': {error}") from error
+def cost_mappings(
+    mappings: Sequence[LoopMapping], layers: Sequence[Layer], chip: Chip, conventions: Conventions, *, path: Path
+) -> GivenMappings:
+    """Raises InputError for a mapping that is none of its layer, DoesNotFitError where a level is too small, UnsupportedError; each names the file
+    or folder that the mappings are from, and the layer."""
+    made: list[Given] = []
+    for mapping, layer in zip(mappings, layers, strict=True):
+        try:
+            made.append(Given(mapping=mapping, estimate=estimate(mapping, layer.nest, chip, conventions)))
+        except (InputError, DoesNotFitError, UnsupportedError) as error:
+            raise type(error)(f"'{path}': layer '{layer.name}': {error}") from error
+    return GivenMappings(layers=tuple(made))
 
 
 def timeloop_files(mappings: Sequence[LoopMapping], layers: Sequence[Layer], chip: Chip) -> dict[str, str]:

@@ -3,7 +3,7 @@
     peer_zigzag.py [NETWORK [LIMIT [MAPPING]]]
 
 LIMIT is its limit of loop prime factors, MAPPING a mapping YAML in the place of its own. Where that gives every layer its order of loops, ZigZag
-searches nothing and costs it. Runs in the peer's own virtual environment, which has nothing of Ridgeline's: `python -m bench` makes it and calls this.
+searches nothing and costs it. Runs in the peer's own virtual environment, which has nothing of Ridgeline's: `python -m bench` makes and calls it.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def main(network: str = "alexnet", limit: str = "6", mapping: str = str(INPUTS /
 
 def layer(cost: Any) -> dict[str, Any]:
     """A layer's costs and mapping, as its YAML has it."""
-    levels = cost.temporal_mapping.mapping_dic_origin[cost.layer.output_operand]
+    levels, lanes = cost.temporal_mapping.mapping_dic_origin[cost.layer.output_operand], cost.layer.spatial_mapping
     return {
         "name": cost.layer.name,
         "energy_pj": cost.energy_total,
         "cycles": cost.latency_total2,
-        "spatial_mapping": {str(axis): [f"{name}, {int(size)}" for name, size in sizes.items()] for axis, sizes in cost.layer.spatial_mapping.items()},
+        "spatial_mapping": {str(axis): [f"{name}, {int(size)}" for name, size in sizes.items()] for axis, sizes in lanes.items()},
         "temporal_ordering": [[str(name), int(size)] for level in levels for name, size in level],
     }
 

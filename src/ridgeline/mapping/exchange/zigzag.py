@@ -93,7 +93,7 @@ def order_of(mapping: LoopMapping, layer: Layer, chip: Chip) -> Order:
         lanes=used_lanes(mapping, chip),
         loops=tuple((loop.axis, loop.size) for loop in reversed(mapping.loops) if loop.array is None and loop.size > 1),
     )
-    _check_passes(order, layer.nest)
+    _check_passes(order, layer.nest, chip)
     theirs = placed(order, layer.nest, chip)
     for operand in layer.nest.operands:
         levels = mapping.chain(operand.name, chip)
@@ -149,7 +149,7 @@ def _order(entry: Entry, nest: Nest, chip: Chip, where: str) -> Order:
     links = entry.memory_operand_links
     if links is not None and links != LINKS:
         raise UnsupportedError(f"{where}: memory_operand_links {links}; a chip's levels know {LINKS}")
-    return _checked(Order(lanes=_lanes(entry, nest, chip, names, where), loops=_loops(entry, nest, names, where)), nest, where)
+    return _checked(Order(lanes=_lanes(entry, nest, chip, names, where), loops=_loops(entry, nest, names, where)), nest, chip, where)
 
 
 def _lanes(entry: Entry, nest: Nest, chip: Chip, names: Mapping[str, str], where: str) -> dict[str, dict[str, int]]:
@@ -204,21 +204,23 @@ def _loops(entry: Entry, nest: Nest, names: Mapping[str, str], where: str) -> tu
     return tuple(found)
 
 
-def _checked(order: Order, nest: Nest, where: str) -> Order:
+def _checked(order: Order, nest: Nest, chip: Chip, where: str) -> Order:
     try:
-        _check_passes(order, nest)
+        _check_passes(order, nest, chip)
     except UnsupportedError as error:
         raise InputError(f"{where}: temporal_ordering: {error}") from error
     return order
 
 
-def _check_passes(order: Order, nest: Nest) -> None:
-    """ZigZag takes an order as it is only if its loops make exactly the passes over each axis that the array leaves."""
-    average = average_lanes(order.lanes, nest)
+def _check_passes(order: Order, nest: Nest, chip: Chip) -> None:
+    """ZigZag takes an order as it is only if its loops make exactly the passes over each axis that the array leaves: level by level of the weight, or
+    of a product's input, rounded up."""
+    tensor = "weight" if is_convolution(nest) else "input"
+    below = spread([level for level in reversed(chip.levels) if tensor in level.keeps], average_lanes(order.lanes, nest))
     for axis, size in nest.axes.items():
         passes = size
-        for lanes in (lanes for factors in average.values() for name, lanes in factors if name == axis):
-            passes = ceil(passes / lanes)
+        for part in below:
+            passes = ceil(passes / prod(lanes for name, lanes in part if name == axis))
         made = prod(size for name, size in order.loops if name == axis)
         if made != passes:
             raise UnsupportedError(f"the loops in time over '{axis}' make {made:,} passes; with its lanes ZigZag asks for {passes:,}")

@@ -142,7 +142,8 @@ def test_round_trip(order: list[tuple[str, int]], data: st.DataObject) -> None:
         try:
             (mapping,) = read_mappings(written(Path(folder), [entry]), [LAYER], TPU)
         except UnsupportedError as error:
-            assert "contiguous" in str(error) or "too small" in str(error)
+            if "contiguous" not in str(error):
+                raise
             return
         assert read_mappings(_rewritten(Path(folder), LAYER, mapping, TPU), [LAYER], TPU) == (mapping,)
         assert estimate(mapping, CONV, TPU, ZIGZAG).steps == 2 * 14 * 14 * 3 * 3 * 2

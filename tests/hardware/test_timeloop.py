@@ -121,6 +121,13 @@ def test_constraints_of_a_file_of_its_own(tmp_path: Path) -> None:
     assert (chip.loops["buffer"].whole, chip.loops["buffer"].order) == (("r",), ("r", "q"))
 
 
+def test_containers_hand_on_the_width_of_a_word(tmp_path: Path) -> None:
+    text = SMALL.replace("global_cycle_seconds: 2e-9", "global_cycle_seconds: 2e-9, datawidth: 8").replace(
+        "{depth: 16, width: 16, datawidth: 8,", "{memory_depth: 16, memory_width: 16, nports: 2,"
+    )
+    assert read(tmp_path, text).levels == read(tmp_path).levels
+
+
 def test_a_chip_without_a_fan_out_has_one_multiplier(tmp_path: Path) -> None:
     chip = read(tmp_path, SMALL.replace(", spatial: {meshX: 14, meshY: 12}", ""))
     assert (chip.array, chip.macs) == ({"mac": 1}, 1)
@@ -141,6 +148,7 @@ BUFFER = "keep: [Inputs], bypass: [Weights]"
         ("name: buffer", "name: buffer\n    colour: 2", "Object contains unknown field `colour`"),
         ("multiple-buffering: 2", "multiple-buffering: 3", "buffer: multiple_buffering is 3; a chip's level has one buffer or two"),
         ("width: 16, datawidth: 8, n", "width: 12, datawidth: 8, n", "buffer: width 12 is not block-size times datawidth 8"),
+        ("n_banks: 2", "cluster_size: 4", "buffer: cluster_size is 4; a chip can only say 1"),
         ("depth: 16, ", "depth: 2*8, ", "depth is '2*8'; it must be a number of 0 or more (expressions are not read)"),
         ("smartbuffer_RF", "XY_NoC", "buffer: class 'XY_NoC' has no counterpart in a chip"),
         ("{name: write, energy: 1.6}", "{name: leak, energy: 0}", "buffer has no energy for 'write'; give --energies a file with an ERT"),

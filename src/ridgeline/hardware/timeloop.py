@@ -34,9 +34,10 @@ from ridgeline.timeloop import DIMENSIONS, axis_of, convert, document, factors, 
 
 COMPUTE_ACTIONS = ("compute", "mac_random", "multiply")
 LEFT_OUT = frozenset({
-    "type", "n_banks", "n_rdwr_ports", "n_rd_ports", "n_wr_ports", "n_ports", "update_fifo_depth", "power_gated_at", "has_power_gating", "version",
-    "network_fill_latency", "network_drain_latency", "technology", "global_cycle_seconds", "latency", "cycle_time", "meshX", "meshY", "num_exponent",
-    "num_mantissa", "num_pipeline_stages", "adder_width", "multiplier_width", "action_latency_cycles", "min_utilization", "datawidth_leak",
+    "type", "n_banks", "n_rdwr_ports", "n_rd_ports", "n_wr_ports", "n_ports", "nports", "num_ports", "n_buffets", "update_fifo_depth", "version",
+    "power_gated_at", "has_power_gating", "network_fill_latency", "network_drain_latency", "technology", "global_cycle_seconds", "latency",
+    "action_latency_cycles", "meshX", "meshY", "num_exponent", "num_mantissa", "num_pipeline_stages", "adder_width", "multiplier_width",
+    "min_utilization",
 })  # fmt: skip
 """Attributes that say nothing of a chip's levels, or are read elsewhere."""
 DEFAULTS: dict[str, tuple[Any, ...]] = {"cluster_size": (1,), "reduction_supported": (True, "true"), "allow_overbooking": (False, "false")}

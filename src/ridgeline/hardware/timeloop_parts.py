@@ -17,6 +17,8 @@ from ridgeline.timeloop import TAG, container_name, convert, tensor_names
 
 STORAGE = ("dram", "sram", "regfile", "smartbuffer", "storage")  # in a class' name
 COMPUTE = ("mac", "compute")
+INHERITED = ("technology", "global_cycle_seconds", "datawidth", "word_bits")  # from the containers outside
+RENAMED = {"memory_depth": "depth", "memory_width": "width"}
 Attributes: TypeAlias = Mapping[str, Any]
 
 
@@ -193,9 +195,8 @@ def _nodes(nodes: Sequence[Node], inherited: Attributes, where: str, *, branch: 
             inherited = {**inherited, **node.attributes}
             continue
         _check_class(node.kind, here)
-        shared = {key: value for key, value in inherited.items() if key in ("technology", "global_cycle_seconds")}
         yield Part(
-            name=node.name, kind=node.kind, attributes={**shared, **node.attributes}, dataspace=node.constraints.dataspace,
+            name=node.name, kind=node.kind, attributes=_attributes(inherited, node.attributes), dataspace=node.constraints.dataspace,
             temporal=node.constraints.temporal, branch=branch,
         )  # fmt: skip
 
@@ -213,6 +214,12 @@ def _branches(node: Node, inherited: Attributes, where: str) -> Iterator[Item]:
                 if seen.setdefault(tensor, child.name) != child.name:
                     raise InputError(f"{where}: the {tensor} is kept in two branches of one !Parallel, '{seen[tensor]}' and '{child.name}'")
             yield item
+
+
+def _attributes(inherited: Attributes, own: Attributes) -> Attributes:
+    """Accelergy's names for a memory's depth and width are Timeloop's too."""
+    renamed = {RENAMED.get(name, name): value for name, value in own.items()}
+    return {**{name: value for name, value in inherited.items() if name in INHERITED}, **renamed}
 
 
 def _check_class(kind: str, where: str) -> None:
@@ -251,12 +258,15 @@ def _locals(tree: Subtree, times: int, inherited: Attributes, where: str) -> Ite
     for local in tree.local:
         name, count = counted(local.name, where)
         _check_class(local.kind, f"{where}: {name}")
-        shared = {key: value for key, value in inherited.items() if key in ("technology", "global_cycle_seconds")}
         mesh = number({**local.attributes}, "meshX", f"{where}: {name}")
         if mesh is not None and (mesh != int(mesh) or mesh < 1):
             raise InputError(f"{where}: {name}: meshX is {mesh}; it must be a whole number of 1 or more")
         total = times * count
-        yield Part(name=name, kind=local.kind, attributes={**shared, **local.attributes}), total, int(mesh) if mesh is not None else total
+        yield (
+            Part(name=name, kind=local.kind, attributes=_attributes(inherited, local.attributes)),
+            total,
+            int(mesh) if mesh is not None else total,
+        )
     for inner in tree.subtree:
         yield from _locals(inner, times, inherited, where)
 

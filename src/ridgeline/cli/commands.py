@@ -119,7 +119,7 @@ SPACE = click.option(
     "--space", type=click.Choice(["timeloop", "full"]), default="full", show_default=True, help="Factors that divide their axis, or all."
 )
 CONVENTIONS = click.option(
-    "--conventions", "rules", type=click.Choice(["ridgeline", "timeloop"]), default="ridgeline", show_default=True,
+    "--conventions", "rules", type=click.Choice(["ridgeline", "timeloop", "zigzag"]), default="ridgeline", show_default=True,
     help="What is counted, where tools differ (docs/counts.md).",
 )
 BOARD = [

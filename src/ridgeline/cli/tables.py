@@ -239,13 +239,15 @@ def mapped(summary: Mapping[str, Any], out: Path | None) -> str:
         "network": f"{summary['network']} on {summary['chip']}",
         "total": f"{total['cycles']:,} cycles, {total['energy_pj'] / 1e6:,.1f} uJ, {total['energy_pj'] / total['macs']:.4g} pJ a MAC",
         "certificate": "given: nothing is claimed" if given else _claim(summary["objective"], certificate),
-        **({} if given else {"search": _looked_at(covered, summary["search_s"])}),
+        **({} if not covered["counted"] else {"search": _looked_at(covered, summary["search_s"])}),
         **({"report": str(out / "report.html")} if out is not None else {}),
     }
     return "\n".join([table(head, rows), "", pairs(lines)])
 
 
 def _claim(objective: str, certificate: Mapping[str, Any]) -> str:
+    if certificate["gap"] is None:
+        return f"{objective} in the space '{certificate['space']}', without a proof"
     proof = "optimal" if certificate["optimal"] else f"within {100 * certificate['gap']:.2g} % of the optimum"
     return f"{objective} is {proof} in the space '{certificate['space']}'"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from ridgeline.errors import InputError
+from ridgeline.errors import InputError, UnsupportedError
 from ridgeline.flows import source
 from ridgeline.flows.folder import check_replaceable, output_folder
 from ridgeline.flows.map import Rules, check_budget, chip_of, conventions, layer_summary
@@ -57,6 +57,8 @@ def explore_chip(options: ArchitectureOptions, progress: Progress | None = None)
     progress = progress or Silent()
     objective, chip = read_objective(options.objective), chip_of(options.chip)
     check_budget(options.budget_s)
+    if options.rules == "zigzag":
+        raise UnsupportedError("--conventions zigzag is for `map`; designs are compared by proven bounds, which ridgeline and timeloop have")
     vary, names = read_vary(options.vary, chip), _networks(options.networks)
     if options.area_cap_mm2 is not None and not 0 < options.area_cap_mm2 < inf:
         raise InputError(f"--area-cap-mm2 is {options.area_cap_mm2:g}; it must be above 0")

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from ridgeline.errors import InputError
+from ridgeline.errors import InputError, UnsupportedError
 from ridgeline.flows import source
 from ridgeline.flows.folder import check_replaceable, output_folder
 from ridgeline.flows.progress import Progress, Silent
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ridgeline.mapping.search.network import NetworkFound
     from ridgeline.mapping.search.solve import Found
 
-Rules = Literal["ridgeline", "timeloop"]
+Rules = Literal["ridgeline", "timeloop", "zigzag"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +64,16 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
     layers = _chosen(work, options.layers)
     progress.step("mapping")
     question = Question(objective=objective, space=options.space, conventions=conventions(options.rules), budget_s=options.budget_s)
-    if options.mapping is None:
-        found, stored = _found(options.store, layers, chip, question, progress)
-    else:
+    if options.mapping is not None:
         found, stored = _given(options, options.mapping, layers, chip), {}
+    elif options.rules == "zigzag":
+        found, stored = _even(options, layers, chip), {}
+    else:
+        found, stored = _found(options.store, layers, chip, question, progress)
     summary = {**_summary(options, chip, work, layers, found), **stored, "time_s": round(perf_counter() - start, 4)}
     if options.out is not None:
         progress.step("writing the report")
-        _write(options.out, summary, chip, _exchanged(found, layers, chip))
+        _write(options.out, summary, chip, _exchanged(found, layers, chip), _for_zigzag(found, layers, chip))
     return summary
 
 
@@ -99,11 +101,38 @@ def _given(options: MapOptions, path: Path, layers: list[Layer], chip: Chip) -> 
     return cost_mappings(mappings, layers, chip, conventions(options.rules), path=path)
 
 
+def _even(options: MapOptions, layers: list[Layer], chip: Chip) -> GivenMappings:
+    """By ZigZag's rules: found by the exact ones, and costed."""
+    from ridgeline.mapping.exchange.given import cost_mappings
+    from ridgeline.mapping.search.even import even_mappings
+    from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_ENERGY
+
+    goals = {"energy": LEAST_ENERGY, "latency": LEAST_CYCLES}
+    if options.objective not in goals or options.store is not None or options.space != "full":
+        raise UnsupportedError(
+            f"--conventions zigzag searches for --objective {' or '.join(goals)}, in a space of its own and without --store; with --mapping FILE it "
+            "costs any mapping"
+        )
+    stop = None if options.budget_s is None else perf_counter() + options.budget_s
+    mappings = even_mappings([layer.nest for layer in layers], chip, goals[options.objective], stop=stop)
+    return cost_mappings(mappings, layers, chip, conventions(options.rules))
+
+
 def _exchanged(found: NetworkFound | GivenMappings, layers: list[Layer], chip: Chip) -> Mapping[str, str]:
     """Files for other tools, where they can say what was found."""
     from ridgeline.mapping.exchange.given import timeloop_files
 
     return timeloop_files([item.mapping for item in found.layers], layers, chip)
+
+
+def _for_zigzag(found: NetworkFound | GivenMappings, layers: list[Layer], chip: Chip) -> str | None:
+    """ZigZag's mapping YAML of all layers, if it can say them all."""
+    from ridgeline.mapping.exchange.zigzag import write_mappings
+
+    try:
+        return write_mappings(layers, [item.mapping for item in found.layers], chip)
+    except UnsupportedError:
+        return None
 
 
 def check_budget(budget_s: float | None) -> None:
@@ -143,9 +172,9 @@ def _is_timeloop(path: Path) -> bool:
 
 
 def conventions(rules: Rules) -> Conventions:
-    from ridgeline.mapping.loops import TIMELOOP, Conventions
+    from ridgeline.mapping.loops import TIMELOOP, ZIGZAG, Conventions
 
-    return TIMELOOP if rules == "timeloop" else Conventions()
+    return {"ridgeline": Conventions(), "timeloop": TIMELOOP, "zigzag": ZIGZAG}[rules]
 
 
 def _chosen(work: Work, text: str | None) -> list[Layer]:
@@ -176,11 +205,11 @@ def _summary(options: MapOptions, chip: Chip, work: Work, layers: list[Layer], f
 
 
 def _certificate(options: MapOptions, found: NetworkFound | GivenMappings) -> dict[str, Any]:
-    """Nothing is claimed of mappings that were given."""
+    """Nothing is claimed of mappings that were given, or found without a proof."""
     from ridgeline.mapping.exchange.given import GivenMappings
 
     if isinstance(found, GivenMappings):
-        return {"optimal": None, "gap": None, "space": "given", "conventions": options.rules}
+        return {"optimal": None, "gap": None, "space": "given" if options.mapping is not None else "zigzag", "conventions": options.rules}
     return {"optimal": found.gap == 0, "gap": found.gap, "space": options.space, "conventions": options.rules}
 
 
@@ -220,7 +249,7 @@ def layer_summary(layer: Layer, found: Found | Given, chip: Chip, rules: Convent
     }
 
 
-def _write(out: Path, summary: Mapping[str, Any], chip: Chip, exchanged: Mapping[str, str]) -> None:
+def _write(out: Path, summary: Mapping[str, Any], chip: Chip, exchanged: Mapping[str, str], zigzag: str | None) -> None:
     from ridgeline.flows.design import write_json
     from ridgeline.report.mapping import MappingReport, render_mapping
     from ridgeline.report.nest import Memory
@@ -233,5 +262,7 @@ def _write(out: Path, summary: Mapping[str, Any], chip: Chip, exchanged: Mapping
         for name, text in exchanged.items():
             (folder / "mappings").mkdir(exist_ok=True)
             (folder / "mappings" / name).write_text(text, encoding="utf-8")
+        if zigzag is not None:
+            (folder / "zigzag-mapping.yaml").write_text(zigzag, encoding="utf-8")
         report = MappingReport(summary=summary, array=chip.array, memories=memories)
         (folder / "report.html").write_text(render_mapping(report), encoding="utf-8")

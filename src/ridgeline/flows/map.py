@@ -103,7 +103,8 @@ def _given(options: MapOptions, path: Path, layers: list[Layer], chip: Chip) -> 
 
 def _even(options: MapOptions, layers: list[Layer], chip: Chip) -> GivenMappings:
     """By ZigZag's rules: found by the exact ones, and costed."""
-    from ridgeline.mapping.exchange.given import cost_mappings
+    from ridgeline.mapping.estimate import estimate
+    from ridgeline.mapping.exchange.given import Given, GivenMappings
     from ridgeline.mapping.search.even import even_mappings
     from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_ENERGY
 
@@ -114,8 +115,9 @@ def _even(options: MapOptions, layers: list[Layer], chip: Chip) -> GivenMappings
             "costs any mapping"
         )
     stop = None if options.budget_s is None else perf_counter() + options.budget_s
-    mappings = even_mappings([layer.nest for layer in layers], chip, goals[options.objective], stop=stop)
-    return cost_mappings(mappings, layers, chip, conventions(options.rules))
+    mappings, rules = even_mappings([layer.nest for layer in layers], chip, goals[options.objective], stop=stop), conventions(options.rules)
+    pairs = zip(mappings, layers, strict=True)
+    return GivenMappings(layers=tuple(Given(mapping=mapping, estimate=estimate(mapping, layer.nest, chip, rules)) for mapping, layer in pairs))
 
 
 def _exchanged(found: NetworkFound | GivenMappings, layers: list[Layer], chip: Chip) -> Mapping[str, str]:

@@ -30,13 +30,14 @@ Rules = Literal["ridgeline", "timeloop", "zigzag"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapOptions:
     """What `ridgeline map` was asked. `unrolling` is ZigZag's mapping YAML, for a chip in its YAML; `layers` keeps those whose names hold the
-    text; `store` keeps answers, and gives those that it has. `energies` is an ERT for an architecture of Timeloop; with `mapping`, the mappings of a
-    file or folder are costed and none is searched for."""
+    text; `store` keeps answers, and gives those that it has. `energies` is an ERT for an architecture of Timeloop; `constraints` replace the chip's
+    own; with `mapping`, the mappings of a file or folder are costed and none is searched for."""
 
     network: str
     chip: str
     unrolling: Path | None = None
     energies: Path | None = None
+    constraints: Path | None = None
     mapping: Path | None = None
     objective: str = "edp"
     space: Literal["timeloop", "full"] = "full"
@@ -51,11 +52,14 @@ class MapOptions:
 def map_network(options: MapOptions, progress: Progress | None = None) -> Mapping[str, Any]:
     """What `map --json` prints. Writes it with a report where `out` is given. Raises RidgelineError."""
     from ridgeline.explore.store import Question
+    from ridgeline.hardware.constraints import constrained
     from ridgeline.mapping.search.network import read_objective
 
     start = perf_counter()
     progress = progress or Silent()
     objective, chip = read_objective(options.objective), chip_of(options.chip, options.unrolling, options.energies)
+    if options.constraints is not None:
+        chip = constrained(chip, options.constraints)
     check_budget(options.budget_s)
     if options.out is not None:
         check_replaceable(options.out)
@@ -191,6 +195,7 @@ def _summary(options: MapOptions, chip: Chip, work: Work, layers: list[Layer], f
     return {
         "network": source.network_name(options.network),
         "chip": chip.name,
+        **({} if options.constraints is None else {"constraints": str(options.constraints)}),
         "objective": options.objective,
         "total": {
             "cycles": found.cycles,

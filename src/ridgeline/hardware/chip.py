@@ -95,7 +95,8 @@ class Unroll(Struct, frozen=True, kw_only=True):
 
 
 class Loops(Struct, frozen=True, kw_only=True):
-    """Which temporal loops may stand at a level: axes, those that run there in full, and their order from inside."""
+    """Which temporal loops may stand at a level: axes, those that run there in full (all that the array does not spread), and their order from
+    inside."""
 
     axes: tuple[Text, ...] | None = None
     whole: tuple[Text, ...] = ()
@@ -237,6 +238,25 @@ def _check_constraints(chip: Chip) -> None:
         spread = prod(rule.factors.values())
         if spread > chip.array[axis]:
             raise ValueError(f"unroll.{axis}: its factors make {spread:,}, but the array has {chip.array[axis]:,} along '{axis}'")
+    _check_whole(chip)
+
+
+def _check_whole(chip: Chip) -> None:
+    """An axis runs in full in one place, and in one that may run it."""
+    places = [(f"unroll.{array}", axis) for array, rule in chip.unroll.items() for axis in rule.whole]
+    places += [(f"loops.{name}", axis) for name, rule in chip.loops.items() for axis in rule.whole]
+    for number, (where, axis) in enumerate(places):
+        other = next((place for place, same in places[:number] if same == axis), None)
+        if other is not None:
+            raise ValueError(f"{other} and {where} both want '{axis}' whole; it can run in full in one of them")
+    for axis, rule in chip.unroll.items():
+        both = next((name for name in rule.whole if name in rule.factors), None)
+        if both is not None:
+            raise ValueError(f"unroll.{axis} wants '{both}' whole, and {rule.factors[both]:,} of it in its factors; keep one of the two")
+    for name, rule in chip.loops.items():
+        lost = next((axis for axis in rule.whole if rule.axes is not None and axis not in rule.axes), None)
+        if lost is not None:
+            raise ValueError(f"loops.{name} wants '{lost}' whole, which its axes, {', '.join(rule.axes or ()) or 'none'}, leave out; add it to them")
 
 
 def chip_names() -> tuple[str, ...]:

@@ -254,6 +254,10 @@ def verify(folder: Path, images: int | None, stalls: float, seed: int, wave: Pat
 @click.option("--objective", default="edp", show_default=True, help="energy, latency, edp, ed2p, or a product such as energy^2*latency.")
 @SPACE
 @CONVENTIONS
+@click.option(
+    "--latency", type=click.Choice(["slowest", "stalls"]),
+    help="Of a given mapping: the slowest level's (Timeloop), or stalls, first fill and last drain too (ZigZag).  [default: the conventions']",
+)
 @BATCH
 @click.option("--layers", help="Only the layers whose names hold this text.")
 @click.option("--budget", "budget_s", type=float, help="Stop after so many seconds, with the best so far and its proven gap.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import inf
 from pathlib import Path
 from time import perf_counter
@@ -42,6 +42,7 @@ class MapOptions:
     objective: str = "edp"
     space: Literal["timeloop", "full"] = "full"
     rules: Rules = "ridgeline"
+    latency: Literal["slowest", "stalls"] | None = None
     batch: int | None = None
     layers: str | None = None
     budget_s: float | None = None
@@ -66,8 +67,10 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
     progress.step("reading the network")
     work = source.read_work(options.network, batch=options.batch)
     layers = _chosen(work, options.layers)
+    if options.latency is not None and options.mapping is None and options.rules != "zigzag":
+        raise UnsupportedError(f"--latency {options.latency} is for --mapping FILE, and --conventions zigzag; the search counts the slowest level")
     progress.step("mapping")
-    question = Question(objective=objective, space=options.space, conventions=conventions(options.rules), budget_s=options.budget_s)
+    question = Question(objective=objective, space=options.space, conventions=asked_conventions(options), budget_s=options.budget_s)
     if options.mapping is not None:
         found, stored = _given(options, options.mapping, layers, chip), {}
     elif options.rules == "zigzag":
@@ -102,7 +105,7 @@ def _given(options: MapOptions, path: Path, layers: list[Layer], chip: Chip) -> 
     if options.store is not None or options.budget_s is not None:
         raise InputError(f"--mapping '{path}' is costed as it is; --store and --budget are for a search")
     mappings = read_mappings(path, layers, chip, source.timeloop_dimensions(options.network))
-    return cost_mappings(mappings, layers, chip, conventions(options.rules), path=path)
+    return cost_mappings(mappings, layers, chip, asked_conventions(options), path=path)
 
 
 def _even(options: MapOptions, layers: list[Layer], chip: Chip) -> GivenMappings:
@@ -119,7 +122,7 @@ def _even(options: MapOptions, layers: list[Layer], chip: Chip) -> GivenMappings
             "costs any mapping"
         )
     stop = None if options.budget_s is None else perf_counter() + options.budget_s
-    mappings, rules = even_mappings([layer.nest for layer in layers], chip, goals[options.objective], stop=stop), conventions(options.rules)
+    mappings, rules = even_mappings([layer.nest for layer in layers], chip, goals[options.objective], stop=stop), asked_conventions(options)
     pairs = zip(mappings, layers, strict=True)
     return GivenMappings(layers=tuple(Given(mapping=mapping, estimate=estimate(mapping, layer.nest, chip, rules)) for mapping, layer in pairs))
 
@@ -177,6 +180,12 @@ def _is_timeloop(path: Path) -> bool:
     return isinstance(found, dict) and "architecture" in found
 
 
+def asked_conventions(options: MapOptions) -> Conventions:
+    """The rules, with another latency than theirs where that is asked."""
+    found = conventions(options.rules)
+    return found if options.latency is None else replace(found, latency=options.latency)
+
+
 def conventions(rules: Rules) -> Conventions:
     from ridgeline.mapping.loops import TIMELOOP, ZIGZAG, Conventions
 
@@ -205,7 +214,7 @@ def _summary(options: MapOptions, chip: Chip, work: Work, layers: list[Layer], f
             "macs": sum(layer.nest.macs for layer in layers),
         },
         "certificate": _certificate(options, found),
-        "layers": [layer_summary(layer, item, chip, conventions(options.rules)) for layer, item in zip(layers, found.layers, strict=True)],
+        "layers": [layer_summary(layer, item, chip, asked_conventions(options)) for layer, item in zip(layers, found.layers, strict=True)],
         "not_mapped": list(work.others),
         **_searched(found),
     }

@@ -9,7 +9,7 @@ import pytest
 
 from ridgeline.errors import InputError, UnsupportedError
 from ridgeline.flows.map import MapOptions, map_network
-from ridgeline.hardware.chip import read_chip
+from ridgeline.hardware.chip import CHIPS, read_chip
 from ridgeline.hardware.zigzag import read_zigzag
 
 
@@ -104,3 +104,20 @@ def test_what_a_chip_cannot_say(tmp_path: Path) -> None:
         map_network(MapOptions(network="ds-cnn", chip="tpu-like", unrolling=Path("x.yaml")))
     with pytest.raises(InputError, match="cannot be read"):
         read_zigzag(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"input read", "output read"', '"weight read", "output read"', "level 'sram_2mb': a port moves 'weight read'; it can move input fill"),
+        ('moves = ["output drain"]', 'moves = ["output read"]', "level 'rf_2b': two ports move 'output read'"),
+        ("bits_per_cycle = 16\nleast_bits = 16", "bits_per_cycle = 8\nleast_bits = 16", "a port's least_bits, 16, are above its bits_per_cycle, 8"),
+        ('systolic_axes = ["columns"', 'systolic_axes = ["lanes"', "systolic_axes: the array has no axis 'lanes'; it has columns, rows"),
+    ],
+)
+def test_ports_that_are_none(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = (CHIPS / "tpu-like.toml").read_text()
+    assert old in text
+    (tmp_path / "chip.toml").write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=message):
+        read_chip(tmp_path / "chip.toml")

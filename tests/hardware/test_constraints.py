@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ridgeline.errors import InputError
-from ridgeline.hardware.chip import Chip, Loops, Unroll, read_chip
+from ridgeline.hardware.chip import Chip, Loops, Systolic, Unroll, read_chip
 from ridgeline.hardware.constraints import constrained
 
 
@@ -59,6 +60,11 @@ def test_bad_constraints(tmp_path: Path, text: str, message: str) -> None:
     assert message in str(error.value)
     assert "own.toml'" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_systolic_array_that_takes_back_more_than_a_fill() -> None:
+    with pytest.raises(ValueError, match="systolic: last_cycles, -5, take back more than one fill of 3"):
+        msgspec.structs.replace(read_chip("systolic-32"), systolic=Systolic(fill_cycles=3, last_cycles=-5, source="made up"))
 
 
 def test_no_file(tmp_path: Path) -> None:

@@ -149,6 +149,8 @@ class Chip(Struct, frozen=True, kw_only=True):
         for name in self.loops:
             if name not in names:
                 raise ValueError(f"loops: no level is called '{name}'; there are {', '.join(names)}")
+        if self.systolic is not None and self.systolic.fill_cycles + self.systolic.last_cycles < 0:
+            raise ValueError(f"systolic: last_cycles, {self.systolic.last_cycles:,}, take back more than one fill of {self.systolic.fill_cycles:,}")
         _check_constraints(self)
 
     @property

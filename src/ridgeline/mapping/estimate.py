@@ -28,7 +28,8 @@ NOTHING = Access()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """`bound` names the level, or the array, that the cycles are due to. traffic_bytes: level -> tensor -> bytes read and written."""
+    """`bound` names the level, or the array, that the cycles are due to. traffic_bytes: level -> tensor -> bytes read and written. An estimate above
+    the array's peak is our own mistake."""
 
     cycles: int
     energy_pj: float
@@ -41,6 +42,9 @@ class Estimate:
     utilization: float
     bound: str
 
+    def __post_init__(self) -> None:
+        assert self.utilization <= 1, f"{self.macs:,} MACs in {self.cycles:,} cycles are {self.utilization:g} of the array's peak"
+
 
 def estimate(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventions | None = None) -> Estimate:
     """Raises InputError for a mapping that is none of this nest and chip, DoesNotFitError where a level is too small."""
@@ -51,6 +55,7 @@ def estimate(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventi
     occupied = occupied_bytes(mapping, nest, chip, rules)
     _check_capacity(occupied, chip)
     counts = count(mapping, nest, chip, rules)
+    _check_compulsory(counts.accesses, mapping, nest, chip, rules)
     steps = counts.steps + _fills(mapping, nest, chip)
     energy, cycles, traffic = {"mac": nest.iterations * chip.mac.pj}, {"array": steps}, dict[str, dict[str, float]]()
     for level in chip.levels:
@@ -118,6 +123,18 @@ def _stalled(
         utilization=nest.iterations / (found.cycles * chip.macs),
         bound=slowest if found.stalls else "compute",
     )
+
+
+def _check_compulsory(
+    accesses: Mapping[tuple[str, str], Access], mapping: LoopMapping, nest: Nest, chip: Chip, rules: Conventions
+) -> None:
+    """Every element leaves the level where its tensor begins, or comes to the one where it ends, once at least."""
+    touched = replace(rules, boxes=False)  # tiles leave out what lies between them
+    for tensor in TENSORS:
+        level = mapping.chain(tensor, chip)[0]
+        access, whole = accesses[level.name, tensor], tile_elements(mapping, nest, tensor, level, touched)
+        moved = access.writes + access.partial_writes if tensor == "output" else access.reads
+        assert moved >= whole, f"{moved:,} elements of the {tensor} pass level '{level.name}', but it has {whole:,}"
 
 
 def _bits(whole: int, partial: int, tensor: str, widths: Widths) -> int:

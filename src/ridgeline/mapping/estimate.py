@@ -125,9 +125,7 @@ def _stalled(
     )
 
 
-def _check_compulsory(
-    accesses: Mapping[tuple[str, str], Access], mapping: LoopMapping, nest: Nest, chip: Chip, rules: Conventions
-) -> None:
+def _check_compulsory(accesses: Mapping[tuple[str, str], Access], mapping: LoopMapping, nest: Nest, chip: Chip, rules: Conventions) -> None:
     """Every element leaves the level where its tensor begins, or comes to the one where it ends, once at least."""
     touched = replace(rules, boxes=False)  # tiles leave out what lies between them
     for tensor in TENSORS:
@@ -175,7 +173,8 @@ def tile_elements(mapping: LoopMapping, nest: Nest, tensor: str, level: Level, c
             sizes[loop.axis] *= loop.size
     operand = next(operand for operand in nest.operands if operand.name == tensor)
     return prod(
-        positions(tuple(index.values()), tuple(min(sizes[axis], nest.axes[axis]) for axis in index), conventions) for index in operand.indices
+        positions(tuple(index.values()), tuple(min(sizes[axis], nest.axes[axis]) for axis in index), conventions)
+        for index in operand.indices
     )
 
 

@@ -17,7 +17,7 @@ from ridgeline.flows.map import MapOptions, map_network
 from ridgeline.hardware.chip import LOOP_AXES
 from ridgeline.hardware.timeloop import read_timeloop
 from ridgeline.mapping.count import count
-from ridgeline.mapping.exchange.given import file_name
+from ridgeline.mapping.exchange.given import file_names
 from ridgeline.mapping.exchange.timeloop import read_timeloop_mapping
 from ridgeline.mapping.loops import TIMELOOP
 
@@ -174,6 +174,9 @@ def test_other_dimensions_get_the_axes_that_are_left(tmp_path: Path) -> None:
     assert FREE == LOOP_AXES
 
 
-def test_a_layer_s_name_as_a_file() -> None:
-    assert file_name("/block/conv [0,1]") == "_block_conv__0_1_"
-    assert file_name("..") == "_"
+def test_layers_names_as_files() -> None:
+    assert file_names(["/block/conv [0,1]", "..", "conv"]) == ("_block_conv__0_1_", "_", "conv")
+    alike = ("a/b", "a_b", "A.b", "a_B")
+    assert len({name.lower() for name in file_names(alike)}) == len(alike)
+    assert file_names(["x" * 400, "x" * 401])[0].startswith("x" * 150 + "-")
+    assert len(set(file_names(["x" * 400, "x" * 401]))) == 2

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 from ridgeline.algorithm.layers import Layer
 from ridgeline.algorithm.timeloop import problem_text
@@ -20,6 +22,7 @@ from ridgeline.timeloop import read_yaml
 
 OWN = "mapping.json"
 ENDING = ".timeloop.yaml"
+LONGEST = 150  # characters of a file's name before its ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,10 @@ def read_mappings(path: Path, layers: Sequence[Layer], chip: Chip, dimensions: M
     if path.is_dir():
         if (path / OWN).is_file():
             return _own(path / OWN, layers)
-        return tuple(read_timeloop_mapping(path / f"{file_name(layer.name)}{ENDING}", layer.nest, chip, dimensions) for layer in layers)
+        names = file_names([layer.name for layer in layers])
+        return tuple(
+            read_timeloop_mapping(path / f"{name}{ENDING}", layer.nest, chip, dimensions) for name, layer in zip(names, layers, strict=True)
+        )
     if path.suffix == ".json":
         return _own(path, layers)
     if zigzag.is_zigzag(content := read_yaml(path)):
@@ -64,7 +70,7 @@ def read_mappings(path: Path, layers: Sequence[Layer], chip: Chip, dimensions: M
     if len(layers) > 1:
         raise InputError(
             f"'{path}' is the mapping of one layer, and there are {len(layers)}; name one with --layers, or give a folder with "
-            f"a file such as '{file_name(layers[0].name)}{ENDING}' for each"
+            f"a file such as '{file_names([layer.name for layer in layers])[0]}{ENDING}' for each"
         )
     return (read_timeloop_mapping(path, layers[0].nest, chip, dimensions),)
 
@@ -94,15 +100,21 @@ def cost_mappings(
 def timeloop_files(mappings: Sequence[LoopMapping], layers: Sequence[Layer], chip: Chip) -> dict[str, str]:
     """Name -> text: each layer's mapping and its problem in Timeloop's form, where it has one."""
     files: dict[str, str] = {}
-    for mapping, layer in zip(mappings, layers, strict=True):
+    for name, mapping, layer in zip(file_names([layer.name for layer in layers]), mappings, layers, strict=True):
         try:
             made = {ENDING: timeloop_mapping(mapping, layer.nest, chip), ".problem.yaml": problem_text(layer.nest)}
         except UnsupportedError:
             continue
-        files |= {f"{file_name(layer.name)}{ending}": text for ending, text in made.items()}
+        files |= {f"{name}{ending}": text for ending, text in made.items()}
     return files
 
 
-def file_name(layer: str) -> str:
-    """A layer's name as a file's: what is neither letter, digit, dot, hyphen nor underscore becomes an underscore."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", layer).lstrip(".") or "_"
+def file_names(layers: Sequence[str]) -> tuple[str, ...]:
+    """Layers' names as files': what is neither letter, digit, dot, hyphen nor underscore becomes an underscore. A name that is long, or that another
+    layer would have too (where case does not count either), gets a checksum of the layer's."""
+    plain = [re.sub(r"[^A-Za-z0-9._-]", "_", layer).lstrip(".") or "_" for layer in layers]
+    times = Counter(name.lower() for name in plain)
+    return tuple(
+        f"{name[:LONGEST]}-{crc32(layer.encode()):08x}" if times[name.lower()] > 1 or len(name) > LONGEST else name
+        for name, layer in zip(plain, layers, strict=True)
+    )

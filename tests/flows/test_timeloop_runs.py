@@ -1,5 +1,6 @@
-"""Two runs that Timeloop's authors published, mapping and all (Accelergy-Project/timeloop-accelergy-exercises, workspace: the stats.txt of
-example_designs/eyeriss_like at 67b75f2, and of exercises/.../04-model-conv1d+oc-3levelspatial, cp, at 82b6304), costed through `map --mapping`."""
+"""Three runs that Timeloop's authors published, mapping and all (Accelergy-Project/timeloop-accelergy-exercises, workspace: the stats.txt of
+example_designs/eyeriss_like at 67b75f2, of example_designs/simple_output_stationary at 09545d3, and of
+exercises/.../04-model-conv1d+oc-3levelspatial, cp, at 82b6304), costed through `map --mapping`."""
 
 from __future__ import annotations
 
@@ -95,6 +96,63 @@ mapping:
 - {target: RegisterFile, type: temporal, factors: "R=1,P=16,K=1,C=1", permutation: RPKC}
 """
 
+DUMPED = """
+- name: {name}[1..{count}]
+  class: {kind}
+  attributes: {{has_power_gating: false, n_banks: 2, cluster_size: 1, reduction_supported: true, multiple_buffering: 1, min_utilization: 0,
+    allow_overbooking: false, meshX: {mesh}, meshY: {mesh}, power_gated_at: {name}, datawidth: {bits}, width: {width}{rest}}}
+  enabled: true"""
+SIXTEENS = {
+    "DRAM": ("DRAM", 1, 16, 64, ", type: LPDDR4"),
+    "shared_glb": ("smartbuffer_SRAM", 1, 16, 64, ", depth: 16384, read_bandwidth: 16, write_bandwidth: 16"),
+    "inter_PE_spatial": ("dummy_storage", 1, 1, 1, ", depth: 1, technology: -1"),
+    "pe_spad": ("smartbuffer_SRAM", 256, 16, 16, ", depth: 192"),
+    "weight_reg": ("storage", 256, 16, 16, ", depth: 1"),
+    "input_activation_reg": ("storage", 256, 16, 16, ", depth: 1"),
+    "output_activation_reg": ("storage", 256, 16, 16, ", depth: 1"),
+    "mac": ("intmac", 256, 16, 16, ", multiplier_width: 8, adder_width: 16"),
+}  # name -> class, instances, bits of a word and of an access
+TARGETS = """
+architecture_constraints:
+  targets:
+  - {type: temporal, permutation: N, target: DRAM}
+  - {type: spatial, factors: "R=1,S=1,P=1,Q=1", permutation: NQPSRCM, split: 1, target: inter_PE_spatial}
+  - {type: temporal, factors: "C=1,M=1,R=1,S=1,N=1,P=1,Q=1", permutation: CMRSNPQ, target: inter_PE_spatial}
+  - {type: dataspace, bypass: [Weights, Inputs, Outputs], target: inter_PE_spatial}
+  - {type: dataspace, keep: [Outputs], bypass: [Inputs, Weights], target: pe_spad}
+  - {type: temporal, permutation: NRSPQ, target: pe_spad}
+  - {type: dataspace, keep: [Weights], bypass: [Inputs, Outputs], target: weight_reg}
+  - {type: temporal, factors: "R=1,S=1,M=1,C=1", permutation: NCMSR, target: weight_reg}
+  - {type: dataspace, keep: [Inputs], bypass: [Weights, Outputs], target: input_activation_reg}
+  - {type: dataspace, keep: [Outputs], bypass: [Weights, Inputs], target: output_activation_reg}
+"""
+SIXTEEN_ENERGIES = {
+    "DRAM": (512.0, 512.0), "shared_glb": (32.377775, 26.156875), "pe_spad": (0.680237, 1.582678), "weight_reg": (0.144, 0.0),
+    "input_activation_reg": (0.144, 0.0), "output_activation_reg": (0.144, 0.0), "mac": (0.315,),
+}  # fmt: skip
+SIXTEEN_MAPPING = """
+mapping:
+- {target: shared_glb, type: datatype, keep: [Weights, Inputs], bypass: [Outputs]}
+- {target: inter_PE_spatial, type: datatype, keep: [], bypass: [Weights, Inputs, Outputs]}
+- {target: output_activation_reg, type: temporal, factors: C1 M1 R1 S1 N1 P1 Q1, permutation: CMRSNPQ}
+- {target: weight_reg, type: temporal, factors: C1 M1 R1 S1 N1 P1 Q4, permutation: QCMRSNP}
+- {target: pe_spad, type: temporal, factors: C3 M1 R3 S3 N1 P1 Q4, permutation: RSQCMNP}
+- {target: inter_PE_spatial, type: spatial, factors: C1 M16 R1 S1 N1 P1 Q1, permutation: MCRSNPQ, split: 0}
+- {target: inter_PE_spatial, type: temporal, factors: C1 M1 R1 S1 N1 P1 Q1, permutation: CMRSNPQ}
+- {target: shared_glb, type: temporal, factors: C1 M2 R1 S1 N1 P16 Q7, permutation: MQPCRSN}
+- {target: DRAM, type: temporal, factors: C1 M1 R1 S1 N1 P7 Q1, permutation: PCMRSNQ}
+"""
+
+
+def dumped() -> str:
+    """The form that Timeloop's front end hands on."""
+    parts = "".join(
+        DUMPED.format(name=name, kind=kind, count=count, mesh=16 if count > 1 else 1, bits=bits, width=width, rest=rest)
+        for name, (kind, count, bits, width, rest) in SIXTEENS.items()
+    )
+    head = 'dumped_by_timeloop_front_end: true\narchitecture:\n  version: 0.4\n  subtree:\n  - name: top\n    attributes: {technology: "SET ME"}\n'
+    return f"{head}    local:{parts.replace(chr(10), chr(10) + '    ')}\n{TARGETS}"
+
 
 def table(energies: Mapping[str, Sequence[float]]) -> str:
     """An ERT: (pJ to read, to write), or of a multiplication."""
@@ -151,3 +209,21 @@ def test_eyeriss_like(tmp_path: Path) -> None:
     assert words["shared_glb"] == {"input": 1_354_752 + 157_296 - refetched, "output": 401_408}
     assert energy["DRAM"] + 64 * refetched == pytest.approx(884_736 + 10_066_944 + 25_690_112, rel=1e-12)
     assert energy["shared_glb"] + 14.137929 / 8 * refetched == pytest.approx(3_357_302.30 + 709_384.73, rel=1e-8)
+
+
+def test_the_form_that_is_dumped(tmp_path: Path) -> None:
+    """Every level's words are equal, and the energy of those whose ERT is that of the run; of the DRAM but for a block of three words."""
+    layer = costed(tmp_path, dumped(), SIXTEEN_ENERGIES, IMAGE, SIXTEEN_MAPPING)
+    assert (layer["cycles"], layer["utilization"]) == (677_376, 0.0625)
+    assert {level: sum(traffic.values()) // 2 for level, traffic in layer["traffic_bytes"].items()} == {
+        "DRAM": 554_147, "shared_glb": 3_539_619, "pe_spad": 21_274_624, "weight_reg": 13_547_520, "input_activation_reg": 21_676_032,
+        "output_activation_reg": 31_711_232,
+    }  # fmt: skip
+    published = {
+        "mac": 3_413_975.04,
+        "output_activation_reg": 1_502_871.55,
+        "input_activation_reg": 1_560_674.30,
+        "weight_reg": 1_560_674.30,
+    }
+    assert {level: layer["energy_by_level"][level] for level in published} == pytest.approx(published, rel=1e-8)
+    assert layer["energy_by_level"]["DRAM"] + 0.25 * 512 == pytest.approx(110_592 + 19_440_128 + 51_380_224, rel=1e-12)

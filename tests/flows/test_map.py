@@ -99,6 +99,32 @@ def test_bad_input(words: tuple[str, ...], message: str) -> None:
     assert message in str(result.exception)
 
 
+def test_a_baseline_claims_nothing(tmp_path: Path, summary: dict[str, object]) -> None:
+    words = ("resnet8", *SETTINGS, "--search", "annealing", "--samples", "40", "--seed", "7")
+    one, two = (json.loads(run(*words, "--json").stdout) for _ in range(2))
+    assert (one["certificate"]["optimal"], one["certificate"]["gap"]) == (False, None)
+    assert one["sampled"] == {"search": "annealing", "samples": 40, "seed": 7}
+    assert one["layers"] == two["layers"]
+    best = summary["total"]
+    assert isinstance(best, dict)
+    assert one["total"]["edp_pj_s"] >= best["edp_pj_s"]
+    assert run(*words, "--out", str(tmp_path / "sampled")).exit_code == 0
+    assert "without a proof" in (tmp_path / "sampled" / "report.html").read_text()
+    assert "leave one of them out" in str(run(*words, "--store", str(tmp_path / "answers.sqlite")).exception)
+
+
+def test_constraints_replace_the_chips(tmp_path: Path, summary: dict[str, object]) -> None:
+    (tmp_path / "own.toml").write_text("[unroll.rows]\nfactors = { c = 8 }\n[loops.glb]\n")
+    found = json.loads(run("resnet8", *SETTINGS, "--constraints", str(tmp_path / "own.toml"), "--layers", "conv2", "--json").stdout)
+    assert found["constraints"] == str(tmp_path / "own.toml")
+    for layer in found["layers"]:
+        spread = [(loop["axis"], loop["size"]) for loop in layer["mapping"]["loops"] if loop["array"] == "rows"]
+        assert spread == [("c", 8)]
+    (tmp_path / "own.toml").write_text("[unroll.rows]\nwhole = ['y']\n")
+    result = run("resnet8", *SETTINGS, "--constraints", str(tmp_path / "own.toml"))
+    assert "unroll.rows and loops.glb both want 'y' whole" in str(result.exception)
+
+
 def test_a_level_without_room_is_named(tmp_path: Path) -> None:
     text = (CHIPS / "eyeriss-256.toml").read_text().replace("capacity_bytes = 24\n", "capacity_bytes = 1\n")
     (tmp_path / "small.toml").write_text(text.replace('name = "eyeriss-256"', 'name = "small"'))

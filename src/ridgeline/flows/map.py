@@ -31,7 +31,8 @@ Rules = Literal["ridgeline", "timeloop", "zigzag"]
 class MapOptions:
     """What `ridgeline map` was asked. `unrolling` is ZigZag's mapping YAML, for a chip in its YAML; `layers` keeps those whose names hold the
     text; `store` keeps answers, and gives those that it has. `energies` is an ERT for an architecture of Timeloop; `constraints` replace the chip's
-    own; with `mapping`, the mappings of a file or folder are costed and none is searched for."""
+    own; with `mapping`, the mappings of a file or folder are costed and none is searched for. `search` may be a baseline that proves nothing:
+    `samples` draws of a layer from `seed`."""
 
     network: str
     chip: str
@@ -39,6 +40,9 @@ class MapOptions:
     energies: Path | None = None
     constraints: Path | None = None
     mapping: Path | None = None
+    search: Literal["exhaustive", "random", "annealing"] = "exhaustive"
+    samples: int = 10_000
+    seed: int = 0
     objective: str = "edp"
     space: Literal["timeloop", "full"] = "full"
     rules: Rules = "ridgeline"
@@ -73,6 +77,8 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
     question = Question(objective=objective, space=options.space, conventions=asked_conventions(options), budget_s=options.budget_s)
     if options.mapping is not None:
         found, stored = _given(options, options.mapping, layers, chip), {}
+    elif options.search != "exhaustive":
+        found, stored = _sampled(options, options.search, layers, chip)
     elif options.rules == "zigzag":
         found, stored = _even(options, layers, chip), {}
     else:
@@ -106,6 +112,25 @@ def _given(options: MapOptions, path: Path, layers: list[Layer], chip: Chip) -> 
         raise InputError(f"--mapping '{path}' is costed as it is; --store and --budget are for a search")
     mappings = read_mappings(path, layers, chip, source.timeloop_dimensions(options.network))
     return cost_mappings(mappings, layers, chip, asked_conventions(options), path=path)
+
+
+def _sampled(
+    options: MapOptions, method: Literal["random", "annealing"], layers: list[Layer], chip: Chip
+) -> tuple[GivenMappings, dict[str, Any]]:
+    """The best of a baseline's samples, layer by layer."""
+    from ridgeline.mapping.exchange.given import Given, GivenMappings
+    from ridgeline.mapping.search.baseline import Sampling, sample_mappings
+    from ridgeline.mapping.search.network import read_objective
+
+    if options.store is not None:
+        raise InputError(f"--search {method} proves nothing that --store could keep; leave one of them out")
+    sampling = Sampling(method=method, samples=options.samples, seed=options.seed, perfect=options.space == "timeloop")
+    found = sample_mappings(
+        [layer.nest for layer in layers], chip, read_objective(options.objective).worth, sampling, asked_conventions(options),
+        budget_s=options.budget_s,
+    )  # fmt: skip
+    made = GivenMappings(layers=tuple(Given(mapping=item.mapping, estimate=item.estimate) for item in found))
+    return made, {"sampled": {"search": method, "samples": options.samples, "seed": options.seed}}
 
 
 def _even(options: MapOptions, layers: list[Layer], chip: Chip) -> GivenMappings:
@@ -224,6 +249,8 @@ def _certificate(options: MapOptions, found: NetworkFound | GivenMappings) -> di
     """Nothing is claimed of mappings that were given, or found without a proof."""
     from ridgeline.mapping.exchange.given import GivenMappings
 
+    if options.search != "exhaustive" and options.mapping is None:
+        return {"optimal": False, "gap": None, "space": options.space, "conventions": options.rules}
     if isinstance(found, GivenMappings):
         return {"optimal": None, "gap": None, "space": "given" if options.mapping is not None else "zigzag", "conventions": options.rules}
     return {"optimal": found.gap == 0, "gap": found.gap, "space": options.space, "conventions": options.rules}

@@ -18,6 +18,7 @@ FIGURES = {
     "random-layers": "bench.random_layers:measure",
     "counts": "bench.counts:measure",
     "mapper": "bench.mapper:measure",
+    "baselines": "bench.baselines:measure",
     "architecture": "bench.architecture:measure",
     "mapper-zigzag": "bench.mapper_zigzag:measure",
     "pipeline": "bench.pipeline:measure",

@@ -15,9 +15,10 @@ from ridgeline.algorithm.nest import Nest, parse
 from ridgeline.hardware.chip import read_chip
 from ridgeline.mapping.loops import TIMELOOP
 from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_EDP, LEAST_ENERGY, Covered, Found, Goal, best_mapping
-from ridgeline.testing.brute import best_of_all, random_small_case
+from ridgeline.mapping.search.space import SpaceName
+from ridgeline.testing.brute import best_of_all, random_small_case, random_uneven_case
 
-CASES = 110
+CASES, UNEVEN_CASES = 110, 60
 COLD_S = 5
 # AlexNet ungrouped and unpadded: input, kernel, stride, input and output channels; SCALE-Sim 3.0.0's cycles on 32 x 32, weight stationary.
 ALEXNET = ((227, 11, 4, 3, 96), (27, 5, 1, 96, 256), (13, 3, 1, 256, 384), (13, 3, 1, 384, 384), (13, 3, 1, 384, 256))
@@ -69,15 +70,17 @@ def _free(found: list[Found]) -> Row:
 def _brute() -> Row:
     """Every mapping of small cases, one by one."""
     compared, equal, mappings = 0, 0, 0
-    for seed in range(CASES):
-        nest, chip, rules = random_small_case(np.random.default_rng(1000 + seed))
-        best, count = best_of_all(nest, chip, rules, imperfect=True)
-        mappings += count
-        goals: dict[str, Goal] = {"energy": LEAST_ENERGY, "latency": LEAST_CYCLES, "edp": LEAST_EDP}
-        for name, goal in goals.items() if count else ():
-            compared += 1
-            worth = best_mapping(nest, chip, goal, conventions=rules).worth
-            equal += abs(worth / best[name] - 1) < 1e-9
+    goals: dict[str, Goal] = {"energy": LEAST_ENERGY, "latency": LEAST_CYCLES, "edp": LEAST_EDP}
+    spaces: tuple[SpaceName, SpaceName] = ("timeloop", "full")
+    for space, draw, cases in zip(spaces, (random_small_case, random_uneven_case), (CASES, UNEVEN_CASES), strict=True):
+        for seed in range(cases):
+            nest, chip, rules = draw(np.random.default_rng(1000 + seed))
+            best, count = best_of_all(nest, chip, rules, imperfect=space == "full", uneven=space == "full")
+            mappings += count
+            for name, goal in goals.items() if count else ():
+                compared += 1
+                worth = best_mapping(nest, chip, goal, space=space, conventions=rules).worth
+                equal += abs(worth / best[name] - 1) < 1e-9
     return Row(
         figure="search against every mapping of small cases, every objective",
         value=f"{equal} of {compared} equal",

@@ -125,6 +125,7 @@ class Chip(Struct, frozen=True, kw_only=True):
     levels: tuple[Level, ...]
     unroll: dict[str, Unroll] = msgspec.field(default_factory=dict[str, Unroll])
     loops: dict[str, Loops] = msgspec.field(default_factory=dict[str, Loops])
+    homes: dict[Tensor, Text] = msgspec.field(default_factory=dict[Tensor, str])
     systolic: Systolic | None = None
     systolic_axes: tuple[Text, ...] = ()
     source: Text
@@ -152,6 +153,7 @@ class Chip(Struct, frozen=True, kw_only=True):
         if self.systolic is not None and self.systolic.fill_cycles + self.systolic.last_cycles < 0:
             raise ValueError(f"systolic: last_cycles, {self.systolic.last_cycles:,}, take back more than one fill of {self.systolic.fill_cycles:,}")
         _check_constraints(self)
+        _check_homes(self)
 
     @property
     def macs(self) -> int:
@@ -227,6 +229,18 @@ def _check_order(levels: tuple[Level, ...], array: Mapping[str, int]) -> None:
         raise ValueError(f"the outermost level '{first.name}' does not keep the {missing}; every tensor starts or ends there")
     if first.capacity_bytes is not None:
         raise ValueError(f"the outermost level '{first.name}' has a capacity_bytes; leave it out: it holds the whole layer")
+
+
+def _check_homes(chip: Chip) -> None:
+    for tensor, name in chip.homes.items():
+        level = next((level for level in chip.levels if level.name == name), None)
+        if level is None:
+            raise ValueError(f"homes.{tensor}: no level is called '{name}'; there are {', '.join(level.name for level in chip.levels)}")
+        if tensor not in level.keeps:
+            raise ValueError(f"homes.{tensor}: level '{name}' does not keep the {tensor}")
+        lost = next((axis for axis in chip.array if axis not in level.serves), None)
+        if lost is not None:
+            raise ValueError(f"homes.{tensor}: level '{name}' does not serve '{lost}'; one instance must hold the whole tensor")
 
 
 def _check_constraints(chip: Chip) -> None:

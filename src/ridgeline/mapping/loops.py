@@ -46,6 +46,11 @@ class LoopMapping:
         return tuple(level for level in chip.levels if level.name in self.positions[tensor])
 
 
+def home(chip: Chip, tensor: str) -> Level:
+    """The level where a tensor begins or ends: the outermost, unless the chip says otherwise."""
+    return chip.level(next((level for name, level in chip.homes.items() if name == tensor), chip.levels[0].name))
+
+
 def is_inside(mapping: LoopMapping, number: int, level: Level, position: int) -> bool:
     """Whether a loop belongs to the tile that a level holds at a position."""
     array = mapping.loops[number].array
@@ -60,9 +65,10 @@ def check(mapping: LoopMapping, nest: Nest, chip: Chip) -> None:
         unknown = set(mapping.positions[tensor]) - {level.name for level in chip.levels if tensor in level.keeps}
         if unknown:
             raise InputError(f"mapping: level '{min(unknown)}' of chip '{chip.name}' does not keep the {tensor}")
-        if not chain or chain[0] is not chip.levels[0] or mapping.positions[tensor][chain[0].name] != 0:
-            raise InputError(f"mapping: the {tensor} must be kept at position 0 of '{chip.levels[0].name}'")
-        for level in chip.levels:
+        first = home(chip, tensor)
+        if not chain or chain[0] is not first or mapping.positions[tensor][first.name] != 0:
+            raise InputError(f"mapping: the {tensor} must be kept at position 0 of '{first.name}'")
+        for level in chip.levels[chip.levels.index(first) :]:
             if tensor in level.must_keep and level not in chain:
                 raise InputError(f"mapping: level '{level.name}' may not be passed by the {tensor}")
         positions = [mapping.positions[tensor][level.name] for level in chain]

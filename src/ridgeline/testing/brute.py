@@ -13,20 +13,22 @@ from ridgeline.algorithm.nest import Nest, parse
 from ridgeline.errors import DoesNotFitError, InputError
 from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops, Mac, Tensor, Widths
 from ridgeline.mapping.estimate import Estimate, estimate
-from ridgeline.mapping.loops import Conventions, Loop, LoopMapping
+from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, home
 
 
-def every_mapping(nest: Nest, chip: Chip, *, imperfect: bool) -> Iterator[LoopMapping]:
+def every_mapping(nest: Nest, chip: Chip, *, imperfect: bool, uneven: bool = False) -> Iterator[LoopMapping]:
     """Any factor at any level and on any axis of the array, any order of the loops of a level, any choice of kept tensors. At a level, the tile of
-    all its tensors is the same. The array's axes lie as near to the multipliers as the levels let them."""
-    slots = _slots(chip)
+    all its tensors is the same; with `uneven`, that of any of the loops of all levels that serve the same axes of the array. The array's axes lie as
+    near to the multipliers as the levels let them."""
+    kept = {level.name: len(level.keeps) for level in chip.levels[1:]} if uneven else {}
+    slots = [slot for slot in _slots(chip) for _ in range(kept.get(slot[0], 1))]
     axes = [axis for axis, size in nest.axes.items() if size > 1]
     per_axis = [list(_cuts(nest.axes[axis], axis, slots, chip, imperfect=imperfect)) for axis in axes]
     for cut in product(*per_axis):
         rows = [dict(zip(axes, row, strict=True)) for row in zip(*cut, strict=True)]
         if any(array and prod(row.values()) > chip.array[array] for (_, array), row in zip(slots, rows, strict=True)):
             continue
-        yield from _ordered(chip, slots, rows)
+        yield from _ordered(chip, slots, rows, uneven=uneven)
 
 
 def _slots(chip: Chip) -> list[tuple[str, str]]:
@@ -72,23 +74,31 @@ def _allows(rule: Loops, axis: str, factor: int) -> bool:
     return factor == 1 or rule.axes is None or axis in rule.axes
 
 
-def _ordered(chip: Chip, slots: Sequence[tuple[str, str]], rows: Sequence[dict[str, int]]) -> Iterator[LoopMapping]:
+def _ordered(chip: Chip, slots: Sequence[tuple[str, str]], rows: Sequence[dict[str, int]], *, uneven: bool) -> Iterator[LoopMapping]:
     groups: list[list[tuple[Loop, ...]]] = []
     for (_, array), row in zip(slots, rows, strict=True):
         loops = [Loop(axis=axis, size=size, array=array or None) for axis, size in row.items() if size > 1]
         groups.append([tuple(loops)] if array else [tuple(order) for order in permutations(loops)])
-    begins, at = dict[str, int](), 0
+    begins, at = dict[str, list[int]](), 0
+    zones = {level.name: repr(level.serves) if uneven and number else level.name for number, level in enumerate(chip.levels)}
     for (level, _), group in zip(slots, groups, strict=True):
         if level:
-            begins[level] = at
+            begins.setdefault(zones[level], []).append(at)
         at += len(group[0])
     for kept in product(*(_kept(chip, number) for number in range(len(chip.levels)))):
-        positions = {
-            tensor: {level.name: begins[level.name] for level, names in zip(chip.levels, kept, strict=True) if tensor in names}
-            for tensor in TENSORS
-        }
-        for chosen in product(*groups):
-            yield LoopMapping(loops=tuple(loop for group in chosen for loop in group), positions=positions)
+        places = [(tensor, level.name) for level, names in zip(chip.levels, kept, strict=True) for tensor in names]
+        places = [(tensor, level) for tensor, level in places if not _is_outside(level, home(chip, tensor), chip)]
+        choices = ([0] if home(chip, tensor).name == level else sorted(set(begins[zones[level]])) for tensor, level in places)
+        for chosen_places in product(*choices):
+            positions: dict[str, dict[str, int]] = {tensor: {} for tensor in TENSORS}
+            for (tensor, level), place in zip(places, chosen_places, strict=True):
+                positions[tensor][level] = place
+            for chosen in product(*groups):
+                yield LoopMapping(loops=tuple(loop for group in chosen for loop in group), positions=positions)
+
+
+def _is_outside(level: str, other: Level, chip: Chip) -> bool:
+    return chip.levels.index(chip.level(level)) < chip.levels.index(other)
 
 
 def _kept(chip: Chip, number: int) -> list[tuple[str, ...]]:
@@ -99,11 +109,43 @@ def _kept(chip: Chip, number: int) -> list[tuple[str, ...]]:
     return [(*level.must_keep, *(t for t, k in zip(free, flags, strict=True) if k)) for flags in product((True, False), repeat=len(free))]
 
 
-def best_of_all(nest: Nest, chip: Chip, conventions: Conventions, *, imperfect: bool) -> tuple[dict[str, float], int]:
+def random_uneven_case(rng: np.random.Generator) -> tuple[Nest, Chip, Conventions]:
+    """A case for `uneven`: small levels, one of two or three tensors, or two that keep one tensor each; sometimes a tensor stays in one."""
+    if rng.random() < 0.5:
+        nest = parse("y c, c m -> y m", axes={axis: int(rng.integers(2, 4)) for axis in ("y", "c", "m")}, multiplies=True)
+    else:
+        axes = {"c": int(rng.integers(2, 4)), "y": int(rng.integers(2, 5)), "r": int(rng.integers(2, 4))}
+        nest = parse("c (y+r), c r -> y", axes=axes, multiplies=True)
+    rules = Conventions(slide=bool(rng.random() < 0.7), refill_all=bool(rng.random() < 0.3), drain_reads=bool(rng.random() < 0.7))
+    groups: list[list[tuple[Tensor, ...]]] = [
+        [("input", "weight")], [("input", "output")], [("weight", "output")], [("weight",), ("output",)], [("output",), ("input",)],
+        [("input",), ("weight",)],
+    ]  # fmt: skip
+    chosen = groups[int(rng.integers(len(groups)))]
+    levels = [_random_level(rng, "level0", TENSORS, None)]
+    levels += [_random_level(rng, f"level{number}", keeps, int(rng.integers(2, 12))) for number, keeps in enumerate(chosen, 1)]
+    chip = Chip(
+        name="drawn", description="drawn", clock_mhz=100, node_nm=45, array={"rows": 1}, mac=Mac(pj=1, source="drawn"),
+        widths=Widths(input=8, weight=8, output=8, partial=int(rng.choice([8, 16]))), levels=tuple(levels),
+        homes={chosen[0][0]: "level1"} if rng.random() < 0.15 else {}, source="drawn",
+    )  # fmt: skip
+    return nest, chip, rules
+
+
+def _random_level(rng: np.random.Generator, name: str, keeps: tuple[Tensor, ...], capacity: int | None) -> Level:
+    cost = 10 if capacity is None else 1
+    return Level(
+        name=name, keeps=keeps, must_keep=keeps if capacity is not None and rng.random() < 0.7 else (), serves=("rows",), capacity_bytes=capacity,
+        read_pj_per_bit=cost * float(rng.integers(1, 20)), write_pj_per_bit=cost * float(rng.integers(1, 20)),
+        read_bits_per_cycle=float(rng.integers(4, 64)), write_bits_per_cycle=float(rng.integers(4, 64)), source="drawn",
+    )  # fmt: skip
+
+
+def best_of_all(nest: Nest, chip: Chip, conventions: Conventions, *, imperfect: bool, uneven: bool) -> tuple[dict[str, float], int]:
     """(least worth by objective, number of legal mappings)."""
     best = {"energy": float("inf"), "latency": float("inf"), "edp": float("inf")}
     count = 0
-    for mapping in every_mapping(nest, chip, imperfect=imperfect):
+    for mapping in every_mapping(nest, chip, imperfect=imperfect, uneven=uneven):
         try:
             made: Estimate = estimate(mapping, nest, chip, conventions)
         except (DoesNotFitError, InputError):

@@ -19,16 +19,17 @@ from numba import njit
 
 WEIGHT, OUTPUT = 1, 2  # tensors; 0 is the input
 
-AXES, SLOTS, LEVELS, BOUNDARIES, INDICES = 9, 11, 7, 7, 10  # the most that a record holds
+AXES, SLOTS, LEVELS, BOUNDARIES, INDICES = 9, 15, 7, 10, 10  # the most that a record holds
 TILES, FEW_TILES = 64, 14  # sizes of a tile along an axis that a bound looks at: along the longest, and the others
 
-# A nest on a chip. Axes have more than one step; slots run from the multipliers outwards; boundaries too, and the last one is the outermost level.
+# A nest on a chip. Axes have more than one step; slots run from the multipliers outwards, and boundaries too.
 PROBLEM = np.dtype(
     [
         ("axes", np.int64),
         ("slots", np.int64),
         ("levels", np.int64),
-        ("boundaries", np.int64),  # but the outermost
+        ("boundaries", np.int64),  # that are placed; then come, up to `rows`, the levels where tensors begin or end
+        ("rows", np.int64),
         ("last_spread", np.int64),  # the last slot of an axis of the array
         ("slide", np.int8),
         ("boxes", np.int8),
@@ -48,6 +49,8 @@ PROBLEM = np.dtype(
         ("parent", np.int64, (BOUNDARIES, 3)),  # the next boundary outwards that keeps the tensor
         ("child", np.int64, (BOUNDARIES, 3)),  # the next one inwards, -1 for the multiplier
         ("innermost", np.int64, (3,)),  # the boundary that feeds the multipliers
+        ("prior", np.int64, (SLOTS,)),  # the boundary just inside a slot that its first loop could be held by, -1 for none
+        ("before", np.int64, (BOUNDARIES,)),  # the boundary of the same level that holds the tile of fewer loops, -1 for none
         ("capacity_bits", np.float64, (LEVELS,)),  # infinite where unbounded
         ("widths", np.float64, (4,)),  # bits of input, weight, output, partial sum
         ("read_pj", np.float64, (LEVELS,)),  # a bit
@@ -81,7 +84,7 @@ STATE = np.dtype(
         ("slide_axis", np.int64, (3,)),
         ("factors", np.int32, (SLOTS, AXES)),
         ("tile", np.int32, (BOUNDARIES, AXES)),  # steps inside a boundary that is placed
-        ("spread", np.int32, (BOUNDARIES + 1, AXES)),  # instances outside a boundary that have steps; the last row outside the multiplier
+        ("spread", np.int32, (BOUNDARIES + 1, AXES)),  # instances outside a boundary that have steps; row BOUNDARIES outside the multiplier
         ("order", np.int8, (SLOTS,)),  # which order of axes a slot in time has
     ],
     align=True,
@@ -382,20 +385,35 @@ def _visits(p, s, top, boundary):
 @njit(cache=True)
 def _fits(p, factors, slot, first):
     """Whether the tiles fit every level from boundary `first` outwards; those beyond `slot` hold at least the instances that they serve."""
-    for b in range(first, p.boundaries):
-        level = p.boundary_level[b]
-        if p.capacity_bits[level] == np.inf:
-            continue
-        bits = 0.0
-        for tensor in range(3):
-            if p.kept[b, tensor]:
-                width = p.widths[tensor]
-                if tensor == OUTPUT and _adds(p, factors, p.child[b, tensor], slot):
-                    width = p.widths[3]
-                bits += _footprint(p, factors, tensor, p.boundary_slot[b]) * width
-        if bits > p.capacity_bits[level]:
-            return False
-    return True
+    crowded = 0
+    for b in range(first, p.rows):
+        crowded += not _fits_level(p, factors, slot, p.boundary_level[b])
+    return crowded == 0
+
+
+@njit(cache=True)
+def _fits_level(p, factors, slot, level):
+    if p.capacity_bits[level] == np.inf:
+        return True
+    bits = 0.0
+    for b in range(p.rows):
+        if p.boundary_level[b] == level:
+            bits += _held_bits(p, factors, b, slot)
+    return bits <= p.capacity_bits[level]
+
+
+@njit(cache=True)
+def _held_bits(p, factors, b, slot):
+    """Bits of a boundary's tiles."""
+    bits = 0.0
+    for tensor in range(3):
+        if p.kept[b, tensor]:
+            width = p.widths[tensor]
+            if tensor == OUTPUT and _adds(p, factors, p.child[b, tensor], slot):
+                width = p.widths[3]
+            whole = p.whole_bits[tensor] / p.widths[tensor]
+            bits += (_footprint(p, factors, tensor, p.boundary_slot[b]) if b < p.boundaries else whole) * width
+    return bits
 
 
 @njit(cache=True)
@@ -481,9 +499,9 @@ def _bound(p, s, slot, placed):
     steps = 1.0
     for a in range(axes):
         if slot > p.last_spread:
-            steps *= steps_of(p, s.factors, a, slot, s.current[a], s.spread[boundaries + 1, a])
+            steps *= steps_of(p, s.factors, a, slot, s.current[a], s.spread[BOUNDARIES, a])
         else:
-            steps *= _ceil(p.sizes[a], s.spread[boundaries + 1, a])
+            steps *= _ceil(p.sizes[a], s.spread[BOUNDARIES, a])
     s.steps = steps
     longest = steps + s.fills + p.last_cycles
     if slack == 0.0:
@@ -560,17 +578,20 @@ def _next_factor(mode, left, factor):
 
 @njit(cache=True, nogil=True)
 def _expand(p, source, target, slot, axis, order, mode, needed, first, goal):
-    """Every state with every factor of an axis at a slot in time. Returns (states, dropped as too large, dropped by the bound, whether `target` was
-    too small)."""
-    made, large, bounded = 0, 0, 0
+    """Every state with every factor of an axis at a slot in time. Returns (states, dropped as too large, by the bound, for another that is no worse,
+    whether `target` was too small)."""
+    made, large, bounded, merged = 0, 0, 0, 0
     for i in range(len(source)):
         left = _ceil(p.sizes[axis], source[i].current[axis] * _ahead(p, source[i].factors, slot, axis))
         factor = _next_factor(mode, left, 0)
         if needed and factor == 1:
             factor = _next_factor(mode, left, 1)
+        alone = p.prior[slot] >= 0
+        for a in range(p.axes):
+            alone = alone and source[i].factors[slot, a] == 1
         while factor:
             if made == len(target):
-                return made, large, bounded, True
+                return made, large, bounded, merged, True
             target[made] = source[i]
             s = target[made]
             s.order[slot] = order
@@ -579,6 +600,11 @@ def _expand(p, source, target, slot, axis, order, mode, needed, first, goal):
                 if not _fits(p, s.factors, slot, first):
                     large += 1
                     break  # larger factors fit no better
+                if alone and _could_hold(p, s.factors, p.prior[slot], slot, axis):
+                    # The level inside could hold this loop too, which is never worse.
+                    merged += 1
+                    factor = _next_factor(mode, left, factor)
+                    continue
                 s.factors[slot, axis] = 1
                 _append(p, s, slot, axis, factor)
                 _bound(p, s, slot, first)
@@ -587,7 +613,7 @@ def _expand(p, source, target, slot, axis, order, mode, needed, first, goal):
             else:
                 made += 1
             factor = _next_factor(mode, left, factor)
-    return made, large, bounded, False
+    return made, large, bounded, merged, False
 
 
 @njit(cache=True, nogil=True)
@@ -609,11 +635,11 @@ def _begin(p, s):
     s.used[:] = 1
     for a in range(p.axes):
         s.current[a] = 1
-        for b in range(p.boundaries + 1):
+        for b in range(p.rows):
             spread = _spread_from(p, s.factors, p.boundary_slot[b], a)
             s.used[b] *= spread
             s.spread[b, a] = min(spread, p.sizes[a])
-        s.spread[p.boundaries + 1, a] = min(_spread_from(p, s.factors, -1, a), p.sizes[a])
+        s.spread[BOUNDARIES, a] = min(_spread_from(p, s.factors, -1, a), p.sizes[a])
     s.energy = p.mac_pj
     for tensor in range(3):
         _pay_floor(p, s, tensor)
@@ -704,18 +730,22 @@ def _settle(p, s, slot, axis):
     block, size = s.current[axis], p.sizes[axis]
     whole, rest = (1, 0) if size >= block else (0, size)
     ahead = _ahead(p, s.factors, slot, axis)
-    for b in range(p.boundaries + 1):
+    for b in range(p.rows):
         if p.boundary_slot[b] < slot:
             active = _instances(p, s.factors, whole, rest, block, axis, p.boundary_slot[b], slot)
             s.spread[b, axis] = min(size, active * ahead)
 
 
 @njit(cache=True, nogil=True)
-def _place(p, pool, boundary, slot):
-    """Places a boundary: its tensors are pending from here. Drops the states whose tiles are too large; returns how many are left."""
+def _place(p, pool, boundary, slot, orders):
+    """Places a boundary: its tensors are pending from here. Drops the states whose tiles are too large, and those where the level's other tensors
+    could hold a loop more: that is never worse. `orders` are those of the slot. Returns how many are left."""
     made = 0
+    is_last = boundary + 1 == p.boundaries or p.before[boundary + 1] < 0
     for i in range(len(pool)):
         if not _fits(p, pool[i].factors, slot, boundary):
+            continue
+        if is_last and p.before[boundary] >= 0 and _could_hold_more(p, pool[i], boundary, slot, orders):
             continue
         if made < i:
             pool[made] = pool[i]
@@ -729,6 +759,27 @@ def _place(p, pool, boundary, slot):
                 s.amount[boundary, tensor] = _elements(p, s.tile[boundary], tensor, -1)
         _bound(p, s, slot, boundary + 1)
     return made
+
+
+@njit(cache=True)
+def _could_hold_more(p, s, boundary, slot, orders):
+    """Whether the tensors of the same level that hold fewer loops could hold the next one too."""
+    axis = -1
+    for k in range(p.axes):
+        if axis < 0 and s.factors[slot, orders[s.order[slot], k]] > 1:
+            axis = orders[s.order[slot], k]
+    return axis < 0 or _could_hold(p, s.factors, p.before[boundary], slot, axis)
+
+
+@njit(cache=True)
+def _could_hold(p, factors, boundary, slot, axis):
+    """Whether a boundary's level has room for the tile that holds a slot's loop over an axis too."""
+    inner = p.boundary_slot[boundary]
+    own, factor = factors[inner, axis], factors[slot, axis]
+    factors[inner, axis], factors[slot, axis] = own * factor, 1
+    fits = _fits_level(p, factors, slot, p.boundary_level[boundary])
+    factors[inner, axis], factors[slot, axis] = own, factor
+    return fits
 
 
 @njit(cache=True, nogil=True)
@@ -792,6 +843,14 @@ def _key(p, s, slot, key):
         # Whether outputs are complete decides how wide the next level keeps them.
         key[n] = 1 if p.kept[b, OUTPUT] and p.boundary_slot[b] <= slot and _adds(p, s.factors, b, slot + 1) else 0
         n += 1
+        # What it leaves to the level's other tensors.
+        if p.boundary_slot[b] <= slot and b + 1 < p.boundaries and p.before[b + 1] == b:
+            held = np.int64(0)
+            for other in range(b + 1):
+                if p.boundary_level[other] == p.boundary_level[b]:
+                    held += np.int64(_held_bits(p, s.factors, other, slot + 1))
+            key[n], key[n + 1] = held >> 31, held & 0x7FFFFFFF
+            n += 2
         # A boundary that waits or slides on holds a tile of its own.
         for tensor in range(3):
             if (s.pending[tensor] | s.sliding[tensor]) >> b & 1:
@@ -809,7 +868,7 @@ def _merge(p, pool, slot, goal, chosen):
     timeless = goal.kind == ENERGY and goal.most_cycles == np.inf
     unfinished = np.empty(p.levels, np.bool_)
     count = len(pool)
-    length = p.axes * (1 + 2 * p.slots + 3 * p.boundaries) + 9 + p.boundaries
+    length = p.axes * (1 + 2 * p.slots + 3 * p.boundaries) + 9 + 3 * p.boundaries
     keys = np.zeros((count, length), np.int32)
     hashes = np.zeros(count, np.uint64)
     lengths = np.zeros(count, np.int64)
@@ -889,8 +948,8 @@ def _least_of_group(p, member, first, again):
     """The least cost of boundaries of different tensors that are all served whole, for whatever tiles fit: of each tensor `first` an element, and
     `again` for each time more that it comes. member: tensor -> boundary, -1 for none.
 
-    Let T be the tile inside the outermost of them. A tensor is fetched at least once for each step of the loops outside T that it lacks, but where its
-    own tile is T and no loop that it depends on comes first outside. That loop is over some axis: the tensors that lack it may be fetched once.
+    Let T be the tile inside the outermost of them. A tensor is fetched at least once for each step of the loops outside T that it lacks, but where
+    its own tile is T and no loop that it depends on comes first outside. That loop is over some axis: the tensors that lack it may be fetched once.
     """
     last = max(member[0], member[1], member[2])
     tiles, trips = np.ones((AXES, TILES), np.int64), np.ones((AXES, TILES), np.int64)

@@ -25,7 +25,7 @@ from ridgeline.mapping.count import check_nest
 from ridgeline.mapping.estimate import Estimate, estimate
 from ridgeline.mapping.loops import Conventions, LoopMapping
 from ridgeline.mapping.search import kernel
-from ridgeline.mapping.search.space import Space, SpaceName, least_energy, spaces, unrollings
+from ridgeline.mapping.search.space import Space, SpaceName, least_energy, least_energy_anywhere, spaces, unrollings
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 WIDTHS = (200, 3_000, 40_000, 120_000)  # states of a slot that go on: a state takes 1.4 KB, and four times as many grow from them
@@ -94,10 +94,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prepared:
-    """What several searches of one layer share: a space for each choice of kept tensors, and the spatial factors, the same in all of them. `skipped`
-    is the most multipliers that a choice of factors that was left out has in use, 0 if none was."""
+    """What several searches of one layer share: a space for each choice of kept tensors and splits of levels, and whether these are but a part of
+    them; and the spatial factors, the same in all. `skipped` is the most multipliers that a choice of factors that was left out has in use, 0 if none
+    was."""
 
     spaces: tuple[Space, ...]
+    is_part: bool
     unrolled: Array
     skipped: int
 
@@ -105,9 +107,9 @@ class Prepared:
 def prepare(nest: Nest, chip: Chip, space: SpaceName, conventions: Conventions) -> Prepared:
     """Raises InputError or UnsupportedError for what the search does not cover."""
     check_nest(nest)
-    every = tuple(spaces(nest, chip, conventions, space))
+    every, is_part = spaces(nest, chip, conventions, space)
     unrolled, skipped = unrollings(every[0])
-    return Prepared(spaces=every, unrolled=unrolled, skipped=skipped)
+    return Prepared(spaces=every, is_part=is_part, unrolled=unrolled, skipped=skipped)
 
 
 def best_mapping(
@@ -119,25 +121,20 @@ def best_mapping(
     raises."""
     start = perf_counter()
     prepared = prepared or prepare(nest, chip, space, conventions or Conventions())
-    every = prepared.spaces
     run = _Run(goal=goal, stop=stop, prepared=prepared)
     for pair in known:
         run.offer(*pair)
-    for width in WIDTHS:
-        run.set_aside = inf
-        for item in every:
-            run.search(item, width)
-        if (run.found is not None and run.set_aside >= run.most * (1 - SLACK)) or run.set_aside == inf or run.late:
-            break
+    run.search_all()
     if run.found is None and run.late:
         raise DoesNotFitError(f"no mapping of nest {dict(nest.axes)} on chip '{chip.name}' was found in time; raise --budget")
     if run.found is None:
         raise DoesNotFitError(_no_mapping(nest, chip))
     mapping, made = run.found
     exact = goal.worth(made.energy_pj, made.cycles)
-    least = min(run.set_aside, run.inexact)
+    least = min(*run.set_aside.values(), run.inexact, run.left_out)
     gap = 0.0 if least >= exact * (1 - SLACK) else 1 - least / exact
-    return Found(mapping=mapping, estimate=made, worth=exact, gap=gap, space=every[0].name, covered=run.covered, time_s=perf_counter() - start)
+    took = perf_counter() - start
+    return Found(mapping=mapping, estimate=made, worth=exact, gap=gap, space=prepared.spaces[0].name, covered=run.covered, time_s=took)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +157,8 @@ class _Run:
         self.stop = stop
         self.most = inf
         self.found: tuple[LoopMapping, Estimate] | None = None
-        self.set_aside = inf
+        self.set_aside = {space: self._least(space) for space in prepared.spaces}  # of mappings not looked at, the least worth there can be
+        self.left_out = self._least_left_out()
         self.inexact = inf  # the least bound of a mapping that costs more than its bound
         self.covered = Covered()
         self._lock = Lock()  # orders are tried side by side
@@ -169,8 +167,29 @@ class _Run:
     def late(self) -> bool:
         return self.stop is not None and perf_counter() > self.stop
 
+    def search_all(self) -> None:
+        """Every space, with growing widths until it is proven to hold nothing better."""
+        for width in WIDTHS:
+            for space in self.prepared.spaces:
+                if self.set_aside[space] < self.most * (1 - SLACK) and not (self.late and self.found is not None):
+                    self.set_aside[space] = inf
+                    self.search(space, width)
+
+    def _least(self, space: Space, multipliers: int = 0) -> float:
+        """That no mapping of a space goes below, with so many multipliers in use."""
+        return self.goal.worth(least_energy(space), -(-space.nest.iterations // (multipliers or space.chip.macs)))
+
+    def _least_left_out(self) -> float:
+        """Of spaces that are not searched, and of unrollings that are not begun."""
+        if self.prepared.is_part:
+            first = self.prepared.spaces[0]
+            return self.goal.worth(least_energy_anywhere(first), -(-first.nest.iterations // first.chip.macs))
+        if self.prepared.skipped:
+            return min(self._least(space, self.prepared.skipped) for space in self.prepared.spaces)
+        return inf
+
     def search(self, space: Space, width: int) -> None:
-        """All mappings of one choice of kept tensors."""
+        """All mappings of one space."""
         pool = self._begin(space, width)
         for slot in range(len(space.slots)):
             if not len(pool):
@@ -179,7 +198,7 @@ class _Run:
             pool = pool[: kernel.spread(space.problem, pool, slot)] if spatial else self._grow(space, pool, slot, width)
             for boundary in range(space.problem["boundaries"]):
                 if space.problem["boundary_slot"][boundary] == slot:
-                    pool = pool[: kernel.place(space.problem, pool, boundary, slot)]
+                    pool = pool[: kernel.place(space.problem, pool, boundary, slot, space.order_axes(slot))]
         self._collect(space, pool[: kernel.finish(space.problem, pool)])
 
     def offer(self, mapping: LoopMapping, made: Estimate) -> bool:
@@ -199,16 +218,13 @@ class _Run:
     def _begin(self, space: Space, width: int) -> Array:
         """The spatial factors."""
         prepared = self.prepared
-        if prepared.skipped:
-            skipped = self.goal.worth(least_energy(space), -(-space.nest.iterations // prepared.skipped))
-            self.set_aside = min(self.set_aside, skipped)
         parts = [self._begin_part(space, prepared.unrolled[at : at + UNROLLED], width) for at in range(0, len(prepared.unrolled), UNROLLED)]
         return self._narrow(space, np.concatenate(parts), -1, width, merged=False)
 
     def _begin_part(self, space: Space, factors: Array, width: int) -> Array:
         pool = np.zeros(len(factors), kernel.STATE)
         pool["factors"] = 1
-        pool["factors"][:, : factors.shape[1], : factors.shape[2]] = factors
+        pool["factors"][:, space.spread_slots, : factors.shape[2]] = factors
         count = kernel.begin(space.problem, pool, self.goal.record(self.most))
         self._add(Covered(counted=len(factors), bounded=len(factors) - count))
         return self._narrow(space, pool[:count], -1, width, merged=False)
@@ -252,11 +268,11 @@ class _Run:
         room, mode = max(64, 4 * len(pool)), space.modes[step.slot, step.axis]
         while True:
             target = np.empty(room, kernel.STATE)
-            made, large, bounded, short = kernel.expand(
+            made, large, bounded, merged, short = kernel.expand(
                 space.problem, pool, target, step.slot, step.axis, step.order, mode, step.needed, step.first, self.goal.record(self.most)
             )
             if not short:
-                self._add(Covered(counted=made + bounded, large=large, bounded=bounded))
+                self._add(Covered(counted=made + bounded + merged, large=large, bounded=bounded, merged=merged))
                 return target[:made].copy() if made < room // 2 else target[:made]
             room *= 4
 
@@ -272,7 +288,7 @@ class _Run:
             values = self._values(pool)
             ordered = np.argsort(values, kind="stable")
             with self._lock:
-                self.set_aside = min(self.set_aside, float(values[ordered[limit]]))
+                self.set_aside[space] = min(self.set_aside[space], float(values[ordered[limit]]))
             pool = pool[ordered[:limit]]
         return pool
 

@@ -1,14 +1,16 @@
 """The space of mappings of a nest on a chip: slots from the multipliers outwards, what each may hold, and the arrays that the kernel reads.
 
-Named spaces: `timeloop` (every factor divides its axis; at every level a permutation, and keep or bypass of each tensor) and `full` (imperfect
-factors too: tiles of f steps, the last one smaller). Both take every unrolling that the chip's constraints allow.
+Named spaces: `timeloop` (every factor divides its axis; at every level a permutation, and keep or bypass of each tensor), `zigzag` (factors that
+divide, the unrolling that the chip fixes; the tensors of a level may hold the tiles of different loops, and of two levels that feed the same
+multipliers with different tensors either may hold more) and `full` (both, and imperfect factors: tiles of f steps, the last one smaller). `timeloop`
+and `full` take every unrolling that the chip's constraints allow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, permutations, product
+from itertools import combinations, pairwise, permutations, product
 from math import ceil, prod
 from typing import Any, Literal, TypeAlias
 
@@ -17,22 +19,29 @@ import numpy as np
 from ridgeline.algorithm.nest import Nest, Operand
 from ridgeline.errors import InputError, UnsupportedError
 from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops, Unroll
-from ridgeline.mapping.loops import Conventions, Loop, LoopMapping
+from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, home
 from ridgeline.mapping.search import kernel
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-SpaceName = Literal["timeloop", "full"]
-SPACES: tuple[SpaceName, ...] = ("timeloop", "full")
+SpaceName = Literal["timeloop", "zigzag", "full"]
+SPACES: tuple[SpaceName, ...] = ("timeloop", "zigzag", "full")
+Split: TypeAlias = tuple[tuple[str, ...], ...]  # the tensors of a level, those that hold the tiles of the fewest loops first
+Nesting: TypeAlias = tuple["Slot", ...]  # slots in time, from the multipliers outwards
 MOST_UNROLLED = 150_000  # choices of spatial factors
 SHARES = (0.5, 0.75, 0.9)  # of what could be used of an axis of the array, below which a choice is left out when there are too many
+MOST_ARRAY_AXES = 4
+MOST_SPACES = 40  # choices of kept tensors and splits of levels that are searched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """Loops in time at a level, or those over an axis of the array."""
+    """Loops in time at a level, or those over an axis of the array. The tensors of `holds` are held as the tile of the loops up to this slot. Where
+    those of `within` could as well be held outside of it, there is another choice that does: here some loops part them."""
 
     level: Level | None = None
     array: str | None = None
+    holds: tuple[str, ...] = ()
+    within: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +54,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Space:
-    """One choice of the levels that keep each tensor. `axes` are those of more than one step; `orders[slot]` are the orders, from inside, in which
-    a slot's loops are tried: every class of orders with a reuse of its own."""
+    """One choice of the levels that keep each tensor, and of which of them hold more loops than others. `axes` are those of more than one step;
+    `orders[slot]` are the orders, from inside, in which a slot's loops are tried: every class of orders with a reuse of its own."""
 
     nest: Nest
     chip: Chip
@@ -54,7 +63,6 @@ class Space:
     name: SpaceName
     axes: tuple[str, ...]
     slots: tuple[Slot, ...]
-    kept: tuple[tuple[str, ...], ...]  # by level, outermost first
     problem: Any  # kernel.PROBLEM
     modes: Array  # (slots, axes)
     orders: tuple[tuple[Order, ...], ...]
@@ -70,43 +78,113 @@ class Space:
             loops += [
                 Loop(axis=self.axes[axis], size=int(factors[number, axis]), array=slot.array) for axis in axes if factors[number, axis] > 1
             ]
-        positions: dict[str, dict[str, int]] = {tensor: {} for tensor in TENSORS}
-        for level, kept in zip(self.chip.levels, self.kept, strict=True):
-            number = next(i for i, slot in enumerate(self.slots) if slot.level is level)
-            for tensor in kept:
-                positions[tensor][level.name] = begins[number]
+        positions = {tensor: {home(self.chip, tensor).name: 0} for tensor in TENSORS}
+        for number, slot in enumerate(self.slots):
+            for tensor in slot.holds:
+                assert slot.level is not None
+                positions[tensor][slot.level.name] = begins[number]
         return LoopMapping(loops=tuple(loops), positions=positions)
 
+    def order_axes(self, slot: int) -> Array:
+        """The axes of every order of a slot in time (orders, axes), all axes even where an order has no loops."""
+        everything = tuple(range(len(self.axes)))
+        return np.array([order.axes or everything for order in self.orders[slot]], np.int64)
 
-def spaces(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName) -> Iterator[Space]:
-    """One for each choice of the levels that keep each tensor. Raises UnsupportedError for a chip or nest that this search does not cover."""
-    _check(nest, chip, conventions)
-    for kept in keeps(chip):
-        yield _space(nest, chip, conventions, name, kept)
+    @property
+    def spread_slots(self) -> list[int]:
+        """The slots of the array's axes."""
+        return [number for number, slot in enumerate(self.slots) if slot.array is not None]
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all tensors of a level hold the tile of the same loops."""
+        return not any(slot.within for slot in self.slots)
+
+
+def spaces(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName) -> tuple[tuple[Space, ...], bool]:
+    """One for each choice of the levels that keep each tensor and of their splits, even ones first; and whether there are more than are searched.
+    Raises UnsupportedError for a chip or nest that this search does not cover."""
+    _check(nest, chip, conventions, name)
+    choices = [choice for kept in keeps(chip) for choice in _nestings(kept, chip, name)]
+    choices.sort(key=lambda choice: sum(bool(slot.within) for slot in choice))
+    return tuple(_space(nest, chip, conventions, name, choice) for choice in choices[:MOST_SPACES]), len(choices) > MOST_SPACES
 
 
 def keeps(chip: Chip) -> Iterator[tuple[tuple[str, ...], ...]]:
-    """Every choice of tensors kept at each level."""
+    """Every choice of tensors kept at each level; none at and outside the level where they begin or end."""
     choices: list[list[tuple[str, ...]]] = []
     for number, level in enumerate(chip.levels):
-        free = [] if number == 0 else [tensor for tensor in level.keeps if tensor not in level.must_keep]
-        fixed = level.keeps if number == 0 else level.must_keep
+        inside = [tensor for tensor in level.keeps if chip.levels.index(home(chip, tensor)) < number]
+        free = [tensor for tensor in inside if tensor not in level.must_keep]
         choices.append(
             [
-                tuple(tensor for tensor in TENSORS if tensor in fixed or (tensor in free and chosen[free.index(tensor)]))
+                tuple(tensor for tensor in inside if tensor not in free or chosen[free.index(tensor)])
                 for chosen in product((True, False), repeat=len(free))
             ]
         )
     yield from product(*choices)
 
 
-def _check(nest: Nest, chip: Chip, conventions: Conventions) -> None:
+def _nestings(kept: tuple[tuple[str, ...], ...], chip: Chip, name: SpaceName) -> Iterator[Nesting]:
+    """All tensors of a level hold the tile of the same loops, and an inner level no more than an outer one. But for `timeloop`, some of a level may
+    also hold less than others, and of levels that serve the same part of the array, and keep different tensors, either may hold less. Where the chip
+    fixes the loops of a level, it stays as it is."""
+    for parts in product(*(list(_zone_nestings(zone, kept, chip, name)) for zone in _zones(chip))):
+        yield tuple(slot for part in parts for slot in part)
+
+
+def _zones(chip: Chip) -> list[list[int]]:
+    """Neighbouring levels that serve the same axes of the array, all from the multipliers outwards."""
+    zones: list[list[int]] = []
+    for number in range(len(chip.levels) - 1, -1, -1):
+        if zones and number and set(chip.levels[zones[-1][0]].serves) == set(chip.levels[number].serves):
+            zones[-1].append(number)
+        else:
+            zones.append([number])
+    return zones
+
+
+def _zone_nestings(zone: Sequence[int], kept: Sequence[tuple[str, ...]], chip: Chip, name: SpaceName) -> Iterator[Nesting]:
+    """Levels that keep nothing have no loops of their own, but where the chip says which."""
+    fixed = {number for number in zone if chip.levels[number].name in chip.loops}
+    used = [number for number in zone if kept[number] or number in fixed or not number]
+    for order in [tuple(used)] if name == "timeloop" or fixed else permutations(used):
+        if any(set(kept[a]) & set(kept[b]) for place, a in enumerate(order) for b in order[place + 1 :] if a < b):
+            continue
+        choices = [
+            [(kept[number],)] if name == "timeloop" or number in fixed else list(_ordered_partitions(kept[number])) for number in order
+        ]
+        for splits in product(*choices):
+            slots: list[Slot] = []
+            for place, (number, split) in enumerate(zip(order, splits, strict=True)):
+                within = slots[-1].holds if place and order[place - 1] < number else ()
+                for tensors in split:
+                    slots.append(Slot(level=chip.levels[number], holds=tensors, within=within))
+                    within = tensors
+            yield tuple(slots)
+
+
+def _ordered_partitions(tensors: tuple[str, ...]) -> Iterator[Split]:
+    """Undivided first."""
+    yield (tensors,)
+    for count in range(1, len(tensors)):
+        for first in combinations(tensors, count):
+            rest = tuple(tensor for tensor in tensors if tensor not in first)
+            for after in _ordered_partitions(rest):
+                yield (first, *after)
+
+
+def _check(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName) -> None:
     if conventions.latch or conventions.share_halo:
         raise UnsupportedError("the search counts without `latch` and `share_halo`; use them to cost a given mapping")
-    if len(chip.levels) > kernel.LEVELS or len(chip.array) > kernel.SLOTS - kernel.LEVELS:
-        raise UnsupportedError(f"chip '{chip.name}': {len(chip.levels)} levels and {len(chip.array)} axes; the search takes {kernel.LEVELS} and 4")
+    if len(chip.levels) > kernel.LEVELS or len(chip.array) > MOST_ARRAY_AXES:
+        most = f"the search takes {kernel.LEVELS} and {MOST_ARRAY_AXES}"
+        raise UnsupportedError(f"chip '{chip.name}': {len(chip.levels)} levels and {len(chip.array)} axes of its array; {most}")
     if len([size for size in nest.axes.values() if size > 1]) > kernel.AXES:
         raise UnsupportedError(f"nest '{nest.notation}': more than {kernel.AXES} axes of more than one step")
+    loose = next((axis for axis in chip.array if axis not in chip.unroll or not chip.unroll[axis].factors), None)
+    if name == "zigzag" and loose is not None:
+        raise InputError(f"chip '{chip.name}': space 'zigzag' takes the unrolling that the chip fixes; give unroll.{loose} its factors")
     served = set(chip.array)
     for level in chip.levels:
         extra = set(level.serves) - served
@@ -147,50 +225,70 @@ def _constraints(chip: Chip) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield f"loops.{name}", (*(loops.axes or ()), *loops.whole, *loops.order)
 
 
-def _slots(chip: Chip) -> tuple[Slot, ...]:
-    """From the multipliers outwards. An axis of the array comes just outside the outermost level that does not serve it."""
+def _slots(chip: Chip, nesting: Nesting) -> tuple[Slot, ...]:
+    """With the axes of the array: each just outside the outermost level that does not serve it."""
     slots: list[Slot] = []
     left = list(chip.array)
-    inner = chip.levels[-1]
-    slots += [Slot(array=axis) for axis in left if axis in inner.serves]
-    left = [axis for axis in left if axis not in inner.serves]
-    for number in range(len(chip.levels) - 1, -1, -1):
-        slots.append(Slot(level=chip.levels[number]))
-        outer = chip.levels[number - 1].serves if number else ()
-        slots += [Slot(array=axis) for axis in left if axis in outer]
-        left = [axis for axis in left if axis not in outer]
+    for slot in nesting:
+        assert slot.level is not None
+        slots += [Slot(array=axis) for axis in left if axis in slot.level.serves]
+        left = [axis for axis in left if axis not in slot.level.serves]
+        slots.append(slot)
     return tuple(slots)
 
 
-def _space(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName, kept: tuple[tuple[str, ...], ...]) -> Space:
+def _space(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName, nesting: Nesting) -> Space:
     axes = tuple(axis for axis, size in nest.axes.items() if size > 1) or tuple(nest.axes)[:1]
-    slots = _slots(chip)
-    levels = [number for number in range(len(chip.levels) - 1, -1, -1) if kept[number]]
-    number_of = {id(slot.level): number for number, slot in enumerate(slots) if slot.level is not None}
-    boundary_slot = np.array([number_of[id(chip.levels[level])] for level in levels], np.int64)
-    flags = np.array([[tensor in kept[level] for tensor in TENSORS] for level in levels], np.bool_)
-    parent, child = np.full(flags.shape, -1, np.int64), np.full(flags.shape, -1, np.int64)
-    innermost = np.full(3, -1, np.int64)
-    for tensor in range(3):
-        chain = np.flatnonzero(flags[:, tensor])
-        innermost[tensor] = chain[0]
-        for inner, outer in pairwise(chain):
-            parent[inner, tensor], child[outer, tensor] = outer, inner
+    slots = _slots(chip, nesting)
     problem = _problem(nest, chip, conventions, axes)
-    problem["slots"], problem["boundaries"] = len(slots), len(levels) - 1
+    problem["slots"] = len(slots)
     problem["last_spread"] = max((number for number, slot in enumerate(slots) if slot.array is not None), default=-1)
     problem["timed"][: len(slots)] = [slot.array is None for slot in slots]
-    for field, row in (("boundary_slot", boundary_slot), ("boundary_level", levels), ("kept", flags), ("parent", parent), ("child", child)):
-        problem[field][: len(levels)] = row
-    problem["innermost"] = innermost
+    _fill_boundaries(problem, chip, slots)
+    _fill_prior(problem, chip, slots)
     _fill_floors(problem)
     _fill_beyond(problem)
     last = len(slots) - 1
     modes = np.array([[_mode(slot, axis, chip, name, outermost=number == last) for axis in axes] for number, slot in enumerate(slots)])
     return Space(
-        nest=nest, chip=chip, conventions=conventions, name=name, axes=axes, slots=slots, kept=kept, problem=problem,
+        nest=nest, chip=chip, conventions=conventions, name=name, axes=axes, slots=slots, problem=problem,
         modes=modes, orders=tuple(_orders(slot, nest, chip, axes, conventions) for slot in slots),
     )  # fmt: skip
+
+
+def _fill_boundaries(problem: Any, chip: Chip, slots: Sequence[Slot]) -> None:
+    """Those that are placed, from the multipliers outwards; then the levels where tensors begin or end, outside of all loops."""
+    last = len(slots) - 1
+    placed = [(chip.levels.index(slot.level), slot.holds, number) for number, slot in enumerate(slots) if slot.level is not None and slot.holds]
+    ends: dict[int, tuple[str, ...]] = {}
+    for tensor in TENSORS:
+        level = chip.levels.index(home(chip, tensor))
+        ends[level] = (*ends.get(level, ()), tensor)
+    rows = [*placed, *((level, tensors, last) for level, tensors in sorted(ends.items()))]
+    problem["boundaries"], problem["rows"] = len(placed), len(rows)
+    for field in ("parent", "child", "innermost", "before", "prior"):
+        problem[field] = -1
+    for row, (level, tensors, slot) in enumerate(rows):
+        problem["boundary_level"][row], problem["boundary_slot"][row] = level, slot
+        problem["kept"][row] = [tensor in tensors for tensor in TENSORS]
+        if row and row < len(placed) and placed[row - 1][0] == level:
+            problem["before"][row] = row - 1
+        for tensor in map(TENSORS.index, tensors):
+            inner = next((other for other in range(row - 1, -1, -1) if problem["kept"][other, tensor]), -1)
+            problem["child"][row, tensor] = inner
+            if inner < 0:
+                problem["innermost"][tensor] = row
+            else:
+                problem["parent"][inner, tensor] = row
+
+
+def _fill_prior(problem: Any, chip: Chip, slots: Sequence[Slot]) -> None:
+    """The boundary just inside a slot, where nothing but its level's capacity keeps it from holding the slot's first loop too."""
+    for number, (inner, slot) in enumerate(pairwise(slots), 1):
+        if inner.level is None or not inner.holds or slot.level is None or slot.level is inner.level or inner.level.name in chip.loops:
+            continue
+        rows = range(problem["boundaries"])
+        problem["prior"][number] = next(row for row in rows if problem["boundary_slot"][row] == number - 1)
 
 
 def _problem(nest: Nest, chip: Chip, conventions: Conventions, axes: Sequence[str]) -> Any:
@@ -254,7 +352,7 @@ def _energies(problem: Any, tensor: int, child: int, parent: int) -> tuple[float
     """pJ a bit of the whole tensor to pass a boundary, and to pass it once more, where one instance feeds one."""
     read, write = problem["read_pj"], problem["write_pj"]
     if tensor != kernel.OUTPUT:
-        return (write[child] + read[parent],) * 2
+        return write[child] + read[parent], write[child] + read[parent]
     given = read[child] if problem["drain_reads"] else 0.0
     _, _, whole, partial = problem["widths"]
     return write[parent] + given, (write[parent] + read[parent] + given + write[child]) * partial / whole
@@ -265,7 +363,7 @@ def _cycles(problem: Any, tensor: int, direction: int) -> tuple[float, float]:
     read, write = problem["read_cycles"][0], problem["write_cycles"][0]
     one_port = bool(problem["one_port"][0])
     if tensor != kernel.OUTPUT:
-        return (read if direction == 0 else 0.0,) * 2
+        return (read, read) if direction == 0 else (0.0, 0.0)
     _, _, whole, partial = problem["widths"]
     share = partial / whole
     if one_port:
@@ -288,6 +386,8 @@ def _fill_beyond(problem: Any) -> None:
         inner = min(boundary for boundary, _, _ in group.values()) + 1
         problem["beyond"][:inner] += _beyond(problem, group, {t: _energies(problem, t, child, parent) for t, (_, child, parent) in group.items()})
         root = {tensor: item for tensor, item in group.items() if item[2] == 0}
+        if not root:
+            continue
         for direction in range(2):
             units = {tensor: _cycles(problem, tensor, direction) for tensor in root}
             if any(again for _, again in units.values()):
@@ -322,15 +422,23 @@ def _mode(slot: Slot, axis: str, chip: Chip, name: SpaceName, *, outermost: bool
         return kernel.NONE
     if outermost or axis in rule.whole:
         return kernel.REST
-    return kernel.DIVISORS if name == "timeloop" else kernel.ALL
+    return kernel.ALL if name == "full" else kernel.DIVISORS
 
 
 def _orders(slot: Slot, nest: Nest, chip: Chip, axes: Sequence[str], conventions: Conventions) -> tuple[Order, ...]:
     """What matters of an order: which loops come before the first that a tensor depends on, and for a window, which that one is and whether it goes
     on. The innermost loop ends the reuse of all tensors that depend on it; those of the others' free axes then best come next. No loops at all are
-    the first order."""
+    the first order. Between tensors of a level there are some, and the tensors inside depend on the first: else they would be held outside of it."""
     if slot.array is not None:
         return ()
+    found = _every_order(slot, nest, chip, axes, conventions)
+    if not slot.within:
+        return found
+    ends = [place for place, axis in enumerate(axes) if all(axis in o.axes for o in nest.operands if o.name in slot.within)]
+    return tuple(order for order in found if order.axes and order.needed and (order.axes[0] in ends or order.axes[0] not in order.needed))
+
+
+def _every_order(slot: Slot, nest: Nest, chip: Chip, axes: Sequence[str], conventions: Conventions) -> tuple[Order, ...]:
     assert slot.level is not None
     rule = chip.loops.get(slot.level.name, Loops())
     everything = tuple(range(len(axes)))
@@ -339,7 +447,7 @@ def _orders(slot: Slot, nest: Nest, chip: Chip, axes: Sequence[str], conventions
         return (Order(axes=_order(everything, listed)),)
     allowed = [axis for axis in everything if rule.axes is None or axes[axis] in rule.axes]
     if len(allowed) <= 1:
-        return (Order(axes=everything),)
+        return (Order(axes=everything, needed=frozenset(allowed if slot.within else ())),)
     found: dict[Order, None] = {Order(axes=()): None}
     if len(allowed) <= 3:
         found |= {Order(axes=_order(everything, order), needed=frozenset(order[:1])): None for order in permutations(allowed)}
@@ -371,12 +479,25 @@ def least_energy(space: Space) -> float:
     return float(space.problem["mac_pj"] + space.problem["floor"].sum() + space.problem["beyond"][0])
 
 
+def least_energy_anywhere(space: Space) -> float:
+    """That no mapping goes below, whatever levels keep the tensors: the multiplications, and every element at the level where it begins or ends."""
+    problem, home_rows = space.problem, range(space.problem["boundaries"], space.problem["rows"])
+    total = float(problem["mac_pj"])
+    for row in home_rows:
+        level = problem["boundary_level"][row]
+        for tensor in map(int, np.flatnonzero(problem["kept"][row])):
+            cost = problem["write_pj"][level] if tensor == kernel.OUTPUT else problem["read_pj"][level]
+            total += float(problem["whole_bits"][tensor] * cost)
+    return total
+
+
 def unrollings(space: Space) -> tuple[Array, int]:
-    """Choices of spatial factors, as the slots' factors (choices, slots, axes). Where they are too many, those that use little of an axis of the
-    array are left out: with the most multipliers that one of those has in use, else 0. Raises InputError where the chip's constraints collide."""
+    """Choices of spatial factors (choices, axes of the array from the multipliers outwards, axes). Where they are too many, those that use little of
+    an axis of the array are left out: with the most multipliers that one of those has in use, else 0. Raises InputError where the chip's constraints
+    collide."""
     every = _unrolled(space, {})
     if every is not None:
-        return every, 0
+        return every[:, space.spread_slots], 0
     most: dict[str, int] = {}
     for slot in space.slots:
         if slot.array is not None:
@@ -385,8 +506,8 @@ def unrollings(space: Space) -> tuple[Array, int]:
     for share in SHARES:
         fewer = _unrolled(space, {array: ceil(share * size) for array, size in most.items()})
         if fewer is not None:
-            return fewer, int(share * prod(most.values()))
-    return np.ones((1, len(space.slots), len(space.axes)), np.int32), prod(most.values())
+            return fewer[:, space.spread_slots], int(share * prod(most.values()))
+    return np.ones((1, len(space.spread_slots), len(space.axes)), np.int32), prod(most.values())
 
 
 def _unrolled(space: Space, least: Mapping[str, int]) -> Array | None:
@@ -455,7 +576,7 @@ def _products(choices: Sequence[Sequence[int]], most: int) -> Iterator[tuple[int
 
 
 def _factors(left: int, name: SpaceName) -> list[int]:
-    if name == "timeloop":
+    if name != "full":
         return [factor for factor in range(1, left + 1) if left % factor == 0]
     found = [1]
     while -(-left // found[-1]) > 1:

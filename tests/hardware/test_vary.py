@@ -70,11 +70,11 @@ def test_what_is_given_is_taken() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"clock_mhz": 0}, "Expected `float` >= 1"),
+        ({"clock_mhz": 0}, "clock_mhz=0: Expected `float` >= 1"),
         ({"array.rows": 0}, "unroll.rows: its factors make 1, but the array has 0 along 'rows'"),
         ({"array.rows": 10**7}, "Expected `int` <= 1000000"),
         ({"glb.capacity_bytes": 0}, "Expected `int` >= 1"),
-        ({"widths.weight": 2000}, "Expected `int` <= 1024"),
+        ({"array.rows": 8, "widths.weight": 2000}, "widths.weight=2000: Expected `int` <= 1024"),
         ({"dram.capacity_bytes": 5}, "the outermost level 'dram' has a capacity_bytes"),
     ],
 )

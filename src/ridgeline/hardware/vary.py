@@ -62,16 +62,26 @@ def _require(kind: str, name: str, known: Sequence[str]) -> None:
 
 
 def _level_paths(chip: Chip) -> list[str]:
-    return [f"{level.name}.{name}" for level in chip.levels for name in ("capacity_bytes", "read_bits_per_cycle")]
+    bounded = [f"{level.name}.capacity_bytes" for level in chip.levels if level.capacity_bytes is not None]
+    return [*bounded, *(f"{level.name}.read_bits_per_cycle" for level in chip.levels)]
 
 
 def varied(chip: Chip, values: Mapping[str, Value]) -> Chip:
     """The chip with the values by path (array.AXIS, LEVEL.FIELD, widths.FIELD, mac.FIELD, clock_mhz), which `is_whole` knows. Raises UnsupportedError
-    where they make no valid chip."""
+    where they make no valid chip, naming the value that makes none by itself."""
+    made, fault = _checked(chip, values)
+    if made is not None:
+        return made
+    alone = ((path, value, _checked(chip, {path: value})[1]) for path, value in values.items())
+    raise UnsupportedError(next((f"{path}={value}: {its}" for path, value, its in alone if its), fault))
+
+
+def _checked(chip: Chip, values: Mapping[str, Value]) -> tuple[Chip | None, str]:
+    """The chip, or what is wrong with it."""
     try:
-        return msgspec.convert(msgspec.to_builtins(_made(chip, values)), Chip)
+        return msgspec.convert(msgspec.to_builtins(_made(chip, values)), Chip), ""
     except (msgspec.ValidationError, ValueError) as error:
-        raise UnsupportedError(str(error)) from error
+        return None, str(error)
 
 
 def _made(chip: Chip, values: Mapping[str, Value]) -> Chip:

@@ -110,3 +110,4 @@ def test_killed_at_random_moments_and_resumed(tmp_path: Path) -> None:
     found = json.loads(ended.stdout)
     assert (found["killed"], found["again"], found["lost"], found["designs"]) == (50, 0, 0, 40)
     assert found["equal"] == found["rounds"]
+    assert found["grew"] > found["rounds"], "some runs went on from what a killed one had kept"

@@ -58,7 +58,9 @@ def explore_chip(options: ArchitectureOptions, progress: Progress | None = None)
     objective, chip = read_objective(options.objective), chip_of(options.chip)
     check_budget(options.budget_s)
     if options.rules == "zigzag":
-        raise UnsupportedError("--conventions zigzag is for `map`; designs are compared by proven bounds, which ridgeline and timeloop have")
+        raise UnsupportedError(
+            "--conventions zigzag is for `map`; designs are compared by proven bounds, which ridgeline and timeloop have"
+        )
     vary, names = read_vary(options.vary, chip), _networks(options.networks)
     if options.area_cap_mm2 is not None and not 0 < options.area_cap_mm2 < inf:
         raise InputError(f"--area-cap-mm2 is {options.area_cap_mm2:g}; it must be above 0")
@@ -78,7 +80,9 @@ def explore_chip(options: ArchitectureOptions, progress: Progress | None = None)
     summary = {
         **asked,
         **_result(found),
-        "best_layers": [layer_summary(layer, item, found.chip, question.conventions) for layer, item in zip(layers, found.found.layers, strict=True)],
+        "best_layers": [
+            layer_summary(layer, item, found.chip, question.conventions) for layer, item in zip(layers, found.found.layers, strict=True)
+        ],
         "area": _area(found.chip, known=found.best.area_mm2 is not None),
         "designs": [_design(design) for design in found.designs],
         "store": {"path": str(path), "reused": found.reused, "evaluated": found.evaluated},

@@ -8,7 +8,7 @@ import pytest
 
 from ridgeline.algorithm.nest import parse
 from ridgeline.errors import DoesNotFitError
-from ridgeline.hardware.chip import read_chip
+from ridgeline.hardware.chip import Unroll, read_chip
 from ridgeline.mapping.estimate import estimate
 from ridgeline.mapping.loops import Conventions
 from ridgeline.mapping.search.baseline import Method, Sampling, sample_mapping, sample_mappings
@@ -60,6 +60,34 @@ def test_samples_obey_the_chips_constraints(method: Method, name: str) -> None:
             )
     for level in chip.levels:
         assert all(level.name in found.mapping.positions[tensor] for tensor in level.must_keep)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_the_chip_asks_for_may_leave_no_room_on_the_array(method: Method) -> None:
+    """Whole y takes 12 of 16 rows, c all that is left or more, and m then nothing."""
+    chip = msgspec.structs.replace(read_chip("eyeriss-256"), unroll={"rows": Unroll(axes=("c", "m", "y"), whole=("y",))}, loops={})
+    nest = parse("y c, c m -> y m", axes={"y": 12, "c": 40, "m": 36}, multiplies=True)
+    found = sample_mapping(nest, chip, edp, Sampling(method=method, samples=400))
+    assert [loop.size for loop in found.mapping.loops if loop.array == "rows"] == [12]
+
+
+def test_tensors_that_stay_on_the_chip() -> None:
+    chip = msgspec.structs.replace(read_chip("eyeriss-256"), homes={"input": "glb", "output": "glb"})
+    found = sample_mapping(PRODUCT, chip, edp, Sampling(method="random", samples=200))
+    assert set(found.estimate.traffic_bytes["dram"]) == {"weight"}
+
+
+def test_tensors_of_a_level_may_hold_different_loops() -> None:
+    """But not where factors are perfect, as in the space of that name."""
+    chip = msgspec.structs.replace(read_chip("eyeriss-256"), unroll={}, loops={})
+    uneven = {False: 0, True: 0}
+    for seed in range(40):
+        for perfect in uneven:
+            found = sample_mapping(PRODUCT, chip, edp, Sampling(method="random", samples=40, seed=seed, perfect=perfect))
+            at = {levels["glb"] for levels in found.mapping.positions.values() if "glb" in levels}
+            uneven[perfect] += len(at) > 1
+    assert uneven[False] > 0
+    assert uneven[True] == 0
 
 
 @pytest.mark.parametrize("method", METHODS)

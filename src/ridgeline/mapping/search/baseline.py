@@ -1,8 +1,7 @@
 """Random search and simulated annealing over mappings: baselines that the exhaustive search is measured against, and nothing else uses.
 
-Both draw from the mappings in which all tensors of a level hold the tile of the same loops: factors for every level and array axis, an order
-of the loops of every level, the tensors that a level keeps. A draw that is none of the chip's, or does not fit, counts as looked at. Neither proves
-anything.
+Both draw factors for every level and array axis, an order of the loops of every level, the tensors that a level keeps, and the loops that each of
+them holds. A draw that is none of the chip's, or does not fit, counts as looked at. Neither proves anything.
 """
 
 from __future__ import annotations
@@ -20,12 +19,13 @@ from ridgeline.errors import DoesNotFitError, InputError
 from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops, Unroll
 from ridgeline.mapping.count import check_nest
 from ridgeline.mapping.estimate import Estimate, estimate
-from ridgeline.mapping.loops import Conventions, Loop, LoopMapping
+from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, home
 
 Method = Literal["random", "annealing"]
 Worth: TypeAlias = Callable[[float, float], float]  # of energy and cycles; the least is best
 HOT, COLD = 1.0, 0.01  # an annealing's first and last temperature, in natural logarithms of what is minimised
 FULL = 0.3  # of the draws of a factor over the array that take the largest
+EVEN = 0.5  # of the draws of a level's tensors that hold the tile of the same loops
 NONE = 0.5  # of the draws of a factor at a level that are 1: small tiles fit
 
 
@@ -47,16 +47,17 @@ class Sampling:
     samples: int
     seed: int = 0
     stop: float | None = None
-    perfect: bool = False  # every factor divides what is left of its axis
+    perfect: bool = False  # every factor divides what is left of its axis, and all tensors of a level hold the tile of the same loops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Draw:
-    """factors: place -> axis -> factor; orders: level -> axes, outermost first; kept: level -> tensors."""
+    """factors: place -> axis -> factor; orders: level -> axes, outermost first; kept: level -> tensor -> share of the level's loops, from outside,
+    that its tile leaves out."""
 
     factors: dict[str, dict[str, int]]
     orders: dict[str, tuple[str, ...]]
-    kept: dict[str, tuple[str, ...]]
+    kept: dict[str, dict[str, float]]
 
 
 def sample_mapping(nest: Nest, chip: Chip, worth: Worth, sampling: Sampling, conventions: Conventions | None = None) -> Sampled:
@@ -106,7 +107,7 @@ class _Run:
         return _Draw(factors=factors, orders=orders, kept={level.name: self._kept(level) for level in self.chip.levels})
 
     def neighbour(self, draw: _Draw) -> _Draw:
-        """The factors of one axis, the order of one level, or the tensors that it keeps, anew."""
+        """The factors of one axis, the order of one level, or the tensors that it keeps and their tiles, anew."""
         level = self.chip.levels[int(self.rng.integers(len(self.chip.levels)))]
         match int(self.rng.integers(4)):
             case 0:
@@ -133,10 +134,11 @@ class _Run:
         loops: list[Loop] = []
         positions: dict[str, dict[str, int]] = {tensor: {} for tensor in TENSORS}
         for number, level in enumerate(self.chip.levels):
-            for tensor in draw.kept[level.name]:
-                positions[tensor][level.name] = len(loops)
-            own = draw.factors[level.name]
-            loops += [Loop(axis=axis, size=own[axis]) for axis in draw.orders[level.name] if own[axis] > 1]
+            factors = draw.factors[level.name]
+            own = [Loop(axis=axis, size=factors[axis]) for axis in draw.orders[level.name] if factors[axis] > 1]
+            for tensor, share in draw.kept[level.name].items():
+                positions[tensor][level.name] = 0 if level is home(self.chip, tensor) else len(loops) + round(share * len(own))
+            loops += own
             inner = self.chip.levels[number + 1].serves if number + 1 < len(self.chip.levels) else ()
             for array in self.chip.array:
                 if array in level.serves and array not in inner:
@@ -166,7 +168,7 @@ class _Run:
                 return left
             if axis not in rule.axes if rule.axes is not None else bool(rule.factors or rule.whole):
                 return 1
-        choices = [factor for factor in self._factors(left) if factor <= room]
+        choices = [factor for factor in self._factors(left) if factor <= max(1, room)]
         return max(choices) if self.rng.random() < FULL else self._pick(choices)
 
     def _timed(self, left: int) -> int:
@@ -182,10 +184,14 @@ class _Run:
         listed = [axis for axis in reversed(rule.order) if axis in self.nest.axes]
         return (*(axis for axis in self._shuffled(self.nest.axes) if axis not in listed), *listed)
 
-    def _kept(self, level: Level) -> tuple[str, ...]:
-        if level is self.chip.levels[0]:
-            return level.keeps
-        return tuple(tensor for tensor in level.keeps if tensor in level.must_keep or self.rng.random() < 1 / 2)
+    def _kept(self, level: Level) -> dict[str, float]:
+        """None outside the level where a tensor begins or ends. Of those of a level, one holds all its loops."""
+        number, homes = self.chip.levels.index(level), {tensor: home(self.chip, tensor) for tensor in level.keeps}
+        inside = [tensor for tensor, first in homes.items() if self.chip.levels.index(first) < number]
+        kept = [tensor for tensor in inside if tensor in level.must_keep or self.rng.random() < 1 / 2]
+        even = self.sampling.perfect or level.name in self.chip.loops or self.rng.random() < EVEN
+        shares = {tensor: 0.0 if even or not place else float(self.rng.random()) for place, tensor in enumerate(self._shuffled(kept))}
+        return {tensor: 0.0 for tensor, first in homes.items() if first is level} | shares
 
     def _pick(self, choices: Sequence[int]) -> int:
         return choices[int(self.rng.integers(len(choices)))]

@@ -111,7 +111,7 @@ def test_what_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
         (["resnet8", *given, str(tmp_path / "short.json"), "--layers", "conv1"], "short.json': layer 'conv1.conv': mapping: the loops over 'm'"),
         (["resnet8", *given, str(tmp_path / "empty"), "--layers", "conv1"], "conv1.conv.timeloop.yaml' cannot be read: No such file"),
         (["resnet8", *given, "missing.json"], "'missing.json' cannot be read: No such file"),
-        (["resnet8", *given, str(MAPPING), "--budget", "3"], "is costed as it is; --store and --budget are for a search"),
+        (["resnet8", *given, str(MAPPING), "--budget", "3"], "is costed as it is; --store, --budget and --search are for a search"),
         (["resnet8", "--chip", "eyeriss-256", "--energies", str(ENERGIES)], "is for a chip in Timeloop's YAML"),
         ([LAYER, "--chip", CHIP], "DRAM has no energy for 'read'; give --energies a file with an ERT that has a table 'DRAM'"),
         ([LAYER, "--chip", "eyeriss-256", "--batch", "4"], "--batch is the extent of a dynamic axis"),

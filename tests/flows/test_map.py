@@ -103,14 +103,19 @@ def test_a_baseline_claims_nothing(tmp_path: Path, summary: dict[str, object]) -
     words = ("resnet8", *SETTINGS, "--search", "annealing", "--samples", "40", "--seed", "7")
     one, two = (json.loads(run(*words, "--json").stdout) for _ in range(2))
     assert (one["certificate"]["optimal"], one["certificate"]["gap"]) == (False, None)
-    assert one["sampled"] == {"search": "annealing", "samples": 40, "seed": 7}
+    distinct = len({layer["shape"] for layer in one["layers"]})
+    assert {name: one["sampled"][name] for name in ("search", "samples", "seed")} == {"search": "annealing", "samples": 40, "seed": 7}
+    assert one["sampled"]["looked_at"] == 40 * distinct >= one["sampled"]["legal"] >= distinct
     assert one["layers"] == two["layers"]
     best = summary["total"]
     assert isinstance(best, dict)
     assert one["total"]["edp_pj_s"] >= best["edp_pj_s"]
     assert run(*words, "--out", str(tmp_path / "sampled")).exit_code == 0
     assert "without a proof" in (tmp_path / "sampled" / "report.html").read_text()
+    assert f"annealing, seed 7: {40 * distinct} mappings looked at" in run(*words).stdout
     assert "leave one of them out" in str(run(*words, "--store", str(tmp_path / "answers.sqlite")).exception)
+    given = run(*words, "--mapping", str(tmp_path / "sampled"))
+    assert "--store, --budget and --search are for a search" in str(given.exception)
 
 
 def test_constraints_replace_the_chips(tmp_path: Path, summary: dict[str, object]) -> None:

@@ -240,6 +240,7 @@ def mapped(summary: Mapping[str, Any], out: Path | None) -> str:
         "total": f"{total['cycles']:,} cycles, {total['energy_pj'] / 1e6:,.1f} uJ, {total['energy_pj'] / total['macs']:.4g} pJ a MAC",
         "certificate": "given: nothing is claimed" if given else _claim(summary["objective"], certificate),
         **({} if not covered["counted"] else {"search": _looked_at(covered, summary["search_s"])}),
+        **({} if "sampled" not in summary else {"search": _sampled(summary["sampled"])}),
         **({"report": str(out / "report.html")} if out is not None else {}),
     }
     return "\n".join([table(head, rows), "", pairs(lines)])
@@ -254,6 +255,10 @@ def _claim(objective: str, certificate: Mapping[str, Any]) -> str:
 
 def _looked_at(covered: Mapping[str, int], time_s: float) -> str:
     return f"{covered['counted']:,} partial mappings looked at, {covered['pruned']:,} pruned with proof, {time_s:.2f} s"
+
+
+def _sampled(sampled: Mapping[str, Any]) -> str:
+    return f"{sampled['search']}, seed {sampled['seed']}: {sampled['looked_at']:,} mappings looked at, {sampled['legal']:,} of them fit"
 
 
 def architectures(summary: Mapping[str, Any], out: Path | None) -> str:

@@ -108,8 +108,8 @@ def _found(
 def _given(options: MapOptions, path: Path, layers: list[Layer], chip: Chip) -> GivenMappings:
     from ridgeline.mapping.exchange.given import cost_mappings, read_mappings
 
-    if options.store is not None or options.budget_s is not None:
-        raise InputError(f"--mapping '{path}' is costed as it is; --store and --budget are for a search")
+    if options.store is not None or options.budget_s is not None or options.search != "exhaustive":
+        raise InputError(f"--mapping '{path}' is costed as it is; --store, --budget and --search are for a search")
     mappings = read_mappings(path, layers, chip, source.timeloop_dimensions(options.network))
     return cost_mappings(mappings, layers, chip, asked_conventions(options), path=path)
 
@@ -130,7 +130,9 @@ def _sampled(
         budget_s=options.budget_s,
     )  # fmt: skip
     made = GivenMappings(layers=tuple(Given(mapping=item.mapping, estimate=item.estimate) for item in found))
-    return made, {"sampled": {"search": method, "samples": options.samples, "seed": options.seed}}
+    drawn = {id(item): item for item in found}.values()  # equal layers share one
+    numbers = {"looked_at": sum(item.samples for item in drawn), "legal": sum(item.legal for item in drawn)}
+    return made, {"sampled": {"search": method, "samples": options.samples, "seed": options.seed, **numbers}}
 
 
 def _even(options: MapOptions, layers: list[Layer], chip: Chip) -> GivenMappings:
@@ -249,7 +251,7 @@ def _certificate(options: MapOptions, found: NetworkFound | GivenMappings) -> di
     """Nothing is claimed of mappings that were given, or found without a proof."""
     from ridgeline.mapping.exchange.given import GivenMappings
 
-    if options.search != "exhaustive" and options.mapping is None:
+    if options.search != "exhaustive":
         return {"optimal": False, "gap": None, "space": options.space, "conventions": options.rules}
     if isinstance(found, GivenMappings):
         return {"optimal": None, "gap": None, "space": "given" if options.mapping is not None else "zigzag", "conventions": options.rules}

@@ -66,7 +66,11 @@ def _compared(network: str, limit: str) -> list[Row]:
         file.write_bytes(msgspec.yaml.encode([_entry(layer) for layer in searched.figures["layers"]]))
         own = read_mappings(file, layers, chip)
     pairs = [Costed(mappings=own, theirs=_by_name(searched)), Costed(mappings=mappings, theirs=_by_name(costed))]
-    return [_energy(network, layers, chip, *pairs), _time(network, took, searched), *(_both(network, layers, chip, pairs, name) for name in RULES)]
+    return [
+        _energy(network, layers, chip, *pairs),
+        _time(network, took, searched),
+        *(_both(network, layers, chip, pairs, name) for name in RULES),
+    ]
 
 
 def _entry(layer: Mapping[str, Any]) -> dict[str, Any]:

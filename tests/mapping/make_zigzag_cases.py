@@ -37,7 +37,9 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     rng = random.Random(1)
     mapping = str(INPUTS / "mapping" / "default.yaml")
-    layers = [layer for name in NETWORKS for layer in ONNXModelParser(str(INPUTS / "workload" / f"{name}.onnx"), mapping).run().topological_sort()]
+    layers = [
+        layer for name in NETWORKS for layer in ONNXModelParser(str(INPUTS / "workload" / f"{name}.onnx"), mapping).run().topological_sort()
+    ]
     layers = [layer for layer in layers if isinstance(layer, LayerNode)]
     found: list[dict[str, Any]] = []
     for name, count in CASES.items():
@@ -62,8 +64,12 @@ def drawn(layer: LayerNode, accelerator: Any, rng: random.Random) -> dict[str, A
         layer.spatial_mapping = next(iter(generator.generate_spatial_mappings()))
     except AssertionError:
         return None
-    average, whole = SpatialMappingConversionStage([None], accelerator=accelerator, layer=layer).convert_user_spatial_mapping(layer.spatial_mapping)
-    engine = LomaEngine(accelerator=accelerator, layer=layer, spatial_mapping=average, mapping_type=UNEVEN, loma_lpf_limit=rng.choice((4, 6, 8)))
+    average, whole = SpatialMappingConversionStage([None], accelerator=accelerator, layer=layer).convert_user_spatial_mapping(
+        layer.spatial_mapping
+    )
+    engine = LomaEngine(
+        accelerator=accelerator, layer=layer, spatial_mapping=average, mapping_type=UNEVEN, loma_lpf_limit=rng.choice((4, 6, 8))
+    )
     engine.temporal_loop_dim_size = engine.get_temporal_loops()
     engine.update_min_lpf_factor(engine.temporal_loop_dim_size)
     engine.get_prime_factors()
@@ -81,7 +87,9 @@ def drawn(layer: LayerNode, accelerator: Any, rng: random.Random) -> dict[str, A
         "dims": {str(name): size for name, size in layer.layer_dim_sizes.items()},
         "windows": {str(name): [[str(dim), step] for dim, step in pair] for name, pair in layer.pr_scaling_factors.items()},
         "present": {str(name): size for name, size in layer.pr_layer_dim_sizes.items()},
-        "spatial_mapping": {str(axis): [f"{name}, {int(size)}" for name, size in sizes.items()] for axis, sizes in layer.spatial_mapping.items()},
+        "spatial_mapping": {
+            str(axis): [f"{name}, {int(size)}" for name, size in sizes.items()] for axis, sizes in layer.spatial_mapping.items()
+        },
         "temporal_ordering": [[str(name), int(size)] for name, size in order],
         "energy_pj": cost.energy_total,
         "cycles": cost.latency_total2,

@@ -51,7 +51,11 @@ def latency(mapping: LoopMapping, nest: Nest, chip: Chip, *, average: Lanes, who
     used = used_lanes(mapping, chip)
     systolic = sum(prod(used[axis].values()) - 1 for axis in chip.systolic_axes)
     return Latency(
-        steps=steps, stalls=stalls, first_fill=_first_fill(ends, chip, moved, nest), last_drain=_last_drain(ends, moved) + systolic, by_level=by_level
+        steps=steps,
+        stalls=stalls,
+        first_fill=_first_fill(ends, chip, moved, nest),
+        last_drain=_last_drain(ends, moved) + systolic,
+        by_level=by_level,
     )
 
 

@@ -169,7 +169,9 @@ def moved(**positions: int) -> LoopMapping:
 
 def test_a_mapping_that_zigzag_would_allot_otherwise() -> None:
     assert "temporal_ordering: [[C, 2], [OY, 14], [OX, 14], [FY, 3], [FX, 3], [K, 2]]" in write_mappings([LAYER], [moved()], TPU)
-    with pytest.raises(UnsupportedError, match=r"layer 'conv' .*: level 'rf_128b' holds the weight over loops c 2 y 14 x 14 r 3 q 3, but ZigZag"):
+    with pytest.raises(
+        UnsupportedError, match=r"layer 'conv' .*: level 'rf_128b' holds the weight over loops c 2 y 14 x 14 r 3 q 3, but ZigZag"
+    ):
         write_mappings([LAYER], [moved(rf_weight=2)], TPU)
     with pytest.raises(UnsupportedError, match="operator Einsum; ZigZag reads Conv, QLinearConv, Gemm, MatMul"):
         write_mappings([replace(LAYER, operator="Einsum")], [moved()], TPU)
@@ -181,7 +183,10 @@ def test_a_mapping_that_zigzag_would_allot_otherwise() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"temporal_ordering": [["C", 2]]}, "temporal_ordering: the loops in time over 'm' make 1 passes; with its lanes ZigZag asks for 2"),
+        (
+            {"temporal_ordering": [["C", 2]]},
+            "temporal_ordering: the loops in time over 'm' make 1 passes; with its lanes ZigZag asks for 2",
+        ),
         ({"temporal_ordering": [["C", "many"]]}, r"temporal_ordering \['C', 'many'\] is no layer dimension"),
         ({"temporal_ordering": [["C"]]}, r"temporal_ordering \['C'\] is no layer dimension"),
         ({"temporal_ordering": [["C", "*"]]}, "leaves a size open, so that ZigZag would search"),
@@ -189,7 +194,10 @@ def test_a_mapping_that_zigzag_would_allot_otherwise() -> None:
         ({"spatial_mapping": {"D1": ["K, 32"]}}, "spatial_mapping has no 'D2', which ZigZag would choose"),
         ({"spatial_mapping": {"D1": ["K, 32"], "D9": ["C, 32"]}}, "spatial_mapping names 'D9'; the array of chip 'tpu-like' has D1, D2"),
         ({"spatial_mapping": {"D1": ["K 32"], "D2": ["C, 32"]}}, "spatial_mapping D1: 'K 32' is no layer dimension"),
-        ({"spatial_mapping": {"D1": ["K, 32", "C, 2"], "D2": ["C, 32"]}}, "spatial_mapping D1 makes 64, but 'columns' of chip 'tpu-like' has 32"),
+        (
+            {"spatial_mapping": {"D1": ["K, 32", "C, 2"], "D2": ["C, 32"]}},
+            "spatial_mapping D1 makes 64, but 'columns' of chip 'tpu-like' has 32",
+        ),
         ({"memory_operand_links": {"O": "O", "W": "I1", "I": "I2"}}, "memory_operand_links"),
         ({"name": "Gemm"}, "has no entry 'conv', 'Conv' or 'default'"),
         ({"weights": 3}, "Object contains unknown field `weights`"),

@@ -39,7 +39,11 @@ def orders(nest: Nest, factors: tuple[tuple[str, int], ...]) -> Iterator[LoopMap
     [
         (conv(m=128, c=48, y=1, x=28, r=3, q=3), (("m", 4), ("c", 2), ("x", 28), ("r", 3), ("q", 3)), 0),
         (conv(m=512, c=512, y=7, x=7, r=1, q=1), (("m", 16), ("c", 4), ("c", 4), ("y", 7), ("x", 7)), 0),
-        (parse("y c, c m -> y m", axes={"y": 4, "c": 384, "m": 1000}, multiplies=True), (("y", 4), ("c", 3), ("c", 4), ("m", 4), ("m", 8)), 0),
+        (
+            parse("y c, c m -> y m", axes={"y": 4, "c": 384, "m": 1000}, multiplies=True),
+            (("y", 4), ("c", 3), ("c", 4), ("m", 4), ("m", 8)),
+            0,
+        ),
         # What an access is rounded up to decides here: 25 lanes of 8 bits take 4 accesses of 64 bits.
         (conv(m=100, c=3, y=56, x=56, r=1, q=1, stride=2), (("m", 4), ("y", 56), ("x", 7), ("x", 8)), 0.002),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
@@ -12,10 +13,10 @@ from ridgeline.algorithm.nest import Nest, parse
 from ridgeline.errors import DoesNotFitError, InputError
 from ridgeline.hardware.chip import Chip, Loops, Unroll, read_chip
 from ridgeline.mapping.estimate import occupied_bytes
-from ridgeline.mapping.loops import Conventions, check
+from ridgeline.mapping.loops import Conventions, LoopMapping, check
 from ridgeline.mapping.search.reason import why_none
 from ridgeline.mapping.search.solve import LEAST_ENERGY, best_mapping
-from ridgeline.testing.brute import every_mapping, random_small_case
+from ridgeline.testing.brute import every_mapping, random_small_case, random_uneven_case
 
 LACK = re.compile(r"level '(\w+)' of chip '[\w-]+' needs ([\d,]+) bytes, but it offers ([\d,]+)")
 CONV = parse("n c (y+r) (x+q), m c r q -> n m y x", axes={"n": 1, "m": 64, "c": 64, "y": 56, "x": 56, "r": 3, "q": 3}, multiplies=True)
@@ -148,3 +149,44 @@ def test_constraints_that_collide(eyeriss: Chip) -> None:
     )
     assert "and loops.sum_register of chip 'eyeriss-256' let no level run the axis 'm'" in lost
     assert lost.endswith("unroll.rows takes 16 of its 64 steps")
+
+
+def test_a_tensor_whose_home_is_too_small(eyeriss: Chip) -> None:
+    """58 x 58 inputs of 64 channels, and one output each: by hand."""
+    chip = msgspec.structs.replace(eyeriss, unroll={}, loops={}, homes={"input": "glb"})
+    reason = why_none(CONV, chip, RULES)
+    assert lack(reason) == ("glb", 2 * 58 * 58 * 64 + 2, 131_072)
+    assert "as the whole input has its home there; relax one, drop one of its must_keep (input, output), or raise" in reason
+
+
+def test_what_does_not_fit_with_uneven_tiles_and_homes() -> None:
+    """Against every mapping, tensors of a level at different loops included."""
+    lacking = homes = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        nest, chip, rules = random_uneven_case(rng)
+        if nest.iterations > 12:
+            continue
+        small = [msgspec.structs.replace(level, must_keep=level.keeps, capacity_bytes=int(rng.integers(1, 4))) for level in chip.levels[1:]]
+        chip = msgspec.structs.replace(chip, levels=(chip.levels[0], *small))
+        least = float("inf")
+        for mapping in legal(nest, chip):
+            tiles = occupied_bytes(mapping, nest, chip, rules)
+            least = min(least, max(tiles[level.name] - (level.usable_bytes or 0) for level in chip.levels[1:]))
+            if least <= 0:
+                break
+        if least > 0:
+            lacking, homes = lacking + 1, homes + bool(chip.homes)
+            _, needed, offered = lack(why_none(nest, chip, rules))
+            assert needed - offered == int(np.ceil(least))
+    assert lacking >= 5
+    assert homes >= 2
+
+
+def legal(nest: Nest, chip: Chip) -> Iterator[LoopMapping]:
+    for mapping in every_mapping(nest, chip, imperfect=True, uneven=True):
+        try:
+            check(mapping, nest, chip)
+        except InputError:
+            continue
+        yield mapping

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from ridgeline.algorithm.nest import Nest
 from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops, Tensor, Unroll
 from ridgeline.mapping.estimate import tile_bytes
-from ridgeline.mapping.loops import Conventions, Loop, LoopMapping
+from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, home
 
 Spread: TypeAlias = Mapping[str, Mapping[str, int]]  # array axis -> axis -> factor
 MOST_SPREADS = 5_000  # that are tried
@@ -146,24 +146,34 @@ def _nowhere(nest: Nest, chip: Chip, spreads: Sequence[Spread]) -> str:
         asked = " and ".join(f"unroll.{array}" for array, rule in chip.unroll.items() if rule.factors or rule.whole)
         return f"what {asked} of chip '{chip.name}' ask for does not fit its array {dict(chip.array)}"
     lost = _homeless(nest, chip)
-    closed = " and ".join(f"loops.{name}" for name in chip.loops)
+    closed = _listed([f"loops.{name}" for name in chip.loops])
     most = {axis: max(prod(factors[axis] for factors in spread.values()) for spread in spreads) for axis in lost}
     short = [axis for axis in lost if ceil(nest.axes[axis] / most[axis]) > 1]
     if short:
         axis = short[0]
         unrolled = [array for array in chip.array if any(spread[array][axis] > 1 for spread in spreads)] or list(chip.unroll)
         named = " and ".join(f"unroll.{array}" if array in chip.unroll else f"the array's '{array}'" for array in unrolled) or "the array"
-        takes = f"{named} takes {most[axis]:,} of its {nest.axes[axis]:,} steps"
+        takes = f"{named} {'take' if len(unrolled) > 1 else 'takes'} {most[axis]:,} of its {nest.axes[axis]:,} steps"
         return f"{closed} of chip '{chip.name}' let no level run the axis '{axis}', and {takes}"
     axes = " and ".join(f"'{axis}'" for axis in lost)
     return f"{closed} of chip '{chip.name}' let no level run the axes {axes}, and its array {dict(chip.array)} has no room for all of them"
 
 
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
+
+
 def _kept_outputs(chip: Chip) -> Iterator[frozenset[str]]:
     """Levels that keep the outputs beside those that must: what ends its sums inside makes them narrower outside."""
-    free = [level.name for level in chip.levels[1:] if "output" in level.keeps and "output" not in level.must_keep]
+    inside = [level for level in chip.levels if "output" in level.keeps and _may_pass(chip, "output", level)]
+    free = [level.name for level in inside if "output" not in level.must_keep]
     for flags in product((False, True), repeat=len(free)):
         yield frozenset(name for name, flag in zip(free, flags, strict=True) if flag)
+
+
+def _may_pass(chip: Chip, tensor: Tensor, level: Level) -> bool:
+    """Whether a level lies inside the one where a tensor begins or ends."""
+    return chip.levels.index(level) > chip.levels.index(home(chip, tensor))
 
 
 def _holders(nest: Nest, chip: Chip, *, split: bool) -> Iterator[Mapping[str, Tensor]]:
@@ -172,7 +182,10 @@ def _holders(nest: Nest, chip: Chip, *, split: bool) -> Iterator[Mapping[str, Te
     parted = [
         level for level in chip.levels[1:] if split and level.name in confined and level.name not in chip.loops and len(level.keeps) > 1
     ]
-    for tensors in product(*(level.keeps for level in parted)):
+    held: list[list[Tensor]] = [
+        [tensor for tensor in level.keeps if _may_pass(chip, tensor, level) or level is home(chip, tensor)] for level in parted
+    ]
+    for tensors in product(*held):
         yield {level.name: tensor for level, tensor in zip(parted, tensors, strict=True)}
 
 
@@ -189,13 +202,13 @@ def _attempt(
             continue
         own = [Loop(axis=axis, size=_left(spread, nest, axis)) for axis in nest.axes if _level_of(chip, axis) is place]
         holder = holders.get(place.name)
-        kept = (
-            TENSORS
-            if place is chip.levels[0]
-            else {*place.must_keep, *(("output",) if place.name in outputs else ()), *filter(None, (holder,))}
-        )
-        for tensor in kept:
-            positions[tensor][place.name] = len(loops) + (len(own) if holder not in (None, tensor) else 0)
+        for tensor in TENSORS:
+            if place is home(chip, tensor):
+                positions[tensor][place.name] = 0
+            elif _may_pass(chip, tensor, place) and (
+                tensor in place.must_keep or tensor == holder or (tensor == "output" and place.name in outputs)
+            ):
+                positions[tensor][place.name] = len(loops) + (len(own) if holder not in (None, tensor) else 0)
         loops += own
     tiles = tile_bytes(LoopMapping(loops=tuple(loops), positions=positions), nest, chip, conventions)
     lacks = {
@@ -209,7 +222,8 @@ def _lack(nest: Nest, chip: Chip, attempt: _Attempt) -> str:
     tiles, usable = attempt.tiles[level.name], level.usable_bytes
     half = ", half of its capacity as it is double-buffered" if level.double_buffered else ""
     needed = " and ".join(f"{ceil(size):,} for the {tensor}" for tensor, size in tiles.items())
-    causes = [cause for axis in nest.axes for cause in _causes(nest, chip, attempt, (level, axis)) if _matters(nest, tiles, axis)]
+    causes = [f"the whole {tensor} has its home there" for tensor in tiles if level is home(chip, tensor)]
+    causes += [cause for axis in nest.axes for cause in _causes(nest, chip, attempt, (level, axis)) if _matters(nest, tiles, axis)]
     because = f", as {' and '.join(causes)}" if causes else ", for one element of each"
     return (
         f"level '{level.name}' of chip '{chip.name}' needs {ceil(sum(tiles.values())):,} bytes, but it offers {usable:,}{half}: "
@@ -235,4 +249,5 @@ def _causes(nest: Nest, chip: Chip, attempt: _Attempt, place: tuple[Level, str])
 
 
 def _remedy(level: Level) -> str:
-    return f"relax one, drop one of its must_keep ({', '.join(level.must_keep)}), or raise its capacity_bytes"
+    dropped = f"drop one of its must_keep ({', '.join(level.must_keep)}), " if level.must_keep else ""
+    return f"relax one, {dropped}or raise its capacity_bytes"

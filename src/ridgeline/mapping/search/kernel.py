@@ -586,7 +586,8 @@ def _expand(p, source, target, slot, axis, order, mode, needed, first, goal):
         factor = _next_factor(mode, left, 0)
         if needed and factor == 1:
             factor = _next_factor(mode, left, 1)
-        alone = p.prior[slot] >= 0
+        # To find a first mapping, what another does as well counts too: the other may have been set aside.
+        alone = p.prior[slot] >= 0 and goal.most < np.inf
         for a in range(p.axes):
             alone = alone and source[i].factors[slot, a] == 1
         while factor:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from threading import Lock
 from time import perf_counter
@@ -161,19 +162,35 @@ class _Run:
         self.left_out = self._least_left_out()
         self.inexact = inf  # the least bound of a mapping that costs more than its bound
         self.covered = Covered()
-        self._lock = Lock()  # orders are tried side by side
+        self._lock = Lock()  # spaces and orders are tried side by side
 
     @property
     def late(self) -> bool:
         return self.stop is not None and perf_counter() > self.stop
 
     def search_all(self) -> None:
-        """Every space, with growing widths until it is proven to hold nothing better."""
-        for width in WIDTHS:
-            for space in self.prepared.spaces:
-                if self.set_aside[space] < self.most * (1 - SLACK) and not (self.late and self.found is not None):
-                    self.set_aside[space] = inf
-                    self.search(space, width)
+        """With growing widths, until every space is proven to hold nothing better. Spaces where the tensors of a level hold the tiles of different
+        loops, which seldom hold better mappings, come a width later."""
+        even = [space for space in self.prepared.spaces if space.is_even]
+        others = [space for space in self.prepared.spaces if not space.is_even]
+        for width, behind in zip(WIDTHS, (None, *WIDTHS), strict=False):
+            for space in even:
+                self._search_open(space, width)
+            if behind is not None:
+                with ThreadPoolExecutor(THREADS) as threads:
+                    list(threads.map(partial(self._search_open, width=behind), others))
+        if all(self._is_proven(space) for space in even):
+            for space in others:
+                self._search_open(space, WIDTHS[-1])
+
+    def _is_proven(self, space: Space) -> bool:
+        return self.set_aside[space] >= self.most * (1 - SLACK)
+
+    def _search_open(self, space: Space, width: int) -> None:
+        """If it may hold something better, and there is time."""
+        if not self._is_proven(space) and not (self.late and self.found is not None):
+            self.set_aside[space] = inf
+            self.search(space, width)
 
     def _least(self, space: Space, multipliers: int = 0) -> float:
         """That no mapping of a space goes below, with so many multipliers in use."""
@@ -206,9 +223,10 @@ class _Run:
         if made.energy_pj > self.goal.most_energy_pj * (1 + SLACK) or made.cycles > self.goal.most_cycles:
             return False
         exact = self.goal.worth(made.energy_pj, made.cycles)
-        better = self.found is None or (exact, made.energy_pj, made.cycles) < (self.most, self.found[1].energy_pj, self.found[1].cycles)
-        if better:
-            self.most, self.found = exact, (mapping, made)
+        with self._lock:
+            better = self.found is None or (exact, made.energy_pj, made.cycles) < (self.most, self.found[1].energy_pj, self.found[1].cycles)
+            if better:
+                self.most, self.found = exact, (mapping, made)
         return better
 
     def _add(self, covered: Covered) -> None:

@@ -96,6 +96,11 @@ class Space:
         return [number for number, slot in enumerate(self.slots) if slot.array is not None]
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing can part tensors that are to be parted by loops."""
+        return any(slot.within and not orders for slot, orders in zip(self.slots, self.orders, strict=True))
+
+    @property
     def is_even(self) -> bool:
         """Whether all tensors of a level hold the tile of the same loops."""
         return not any(slot.within for slot in self.slots)
@@ -107,7 +112,8 @@ def spaces(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName) ->
     _check(nest, chip, conventions, name)
     choices = [choice for kept in keeps(chip) for choice in _nestings(kept, chip, name)]
     choices.sort(key=lambda choice: sum(bool(slot.within) for slot in choice))
-    return tuple(_space(nest, chip, conventions, name, choice) for choice in choices[:MOST_SPACES]), len(choices) > MOST_SPACES
+    found = (_space(nest, chip, conventions, name, choice) for choice in choices[:MOST_SPACES])
+    return tuple(space for space in found if not space.is_empty), len(choices) > MOST_SPACES
 
 
 def keeps(chip: Chip) -> Iterator[tuple[tuple[str, ...], ...]]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from onnx import NodeProto
 
-from ridgeline.algorithm.layers import Layer, Work
+from ridgeline.algorithm.layers import Layer, Link, Work
 from ridgeline.algorithm.nest import Nest, Operand, parse
-from ridgeline.algorithm.onnx.outline import bodies, read_outline, reads
+from ridgeline.algorithm.onnx.outline import Outline, bodies, read_outline, reads
 from ridgeline.algorithm.onnx.shapes import Node, Shape, infer, is_known
 from ridgeline.errors import InputError
 
@@ -43,7 +43,7 @@ def read_work(source: Path | bytes, *, batch: int | None = None) -> Work:
     if not layers:
         listed = ", ".join(others[:4]) + (", ..." if len(others) > 4 else "")
         raise InputError(f"{outline.source} has no layer that multiplies; its nodes are {listed}")
-    return Work(name=outline.model.graph.name, layers=layers, others=others, feeds=_feeds(nodes, made))
+    return Work(name=outline.model.graph.name, layers=layers, others=others, feeds=_feeds(nodes, made), links=tuple(_links(outline, nodes, made)))
 
 
 def _layers(node: Node) -> tuple[Layer, ...]:
@@ -270,3 +270,37 @@ def _feeds(nodes: Sequence[Node], made: Sequence[tuple[Layer, ...]]) -> tuple[tu
         below = tuple(layer.name for layer in layers) or (() if node.operator in ("Shape", "Size") else above)
         origins |= dict.fromkeys(node.proto.output, below)
     return tuple(pairs)
+
+
+def _links(outline: Outline, nodes: Sequence[Node], made: Sequence[tuple[Layer, ...]]) -> Iterator[Link]:
+    """Follows what each layer makes through nodes that multiply nothing, and that read nothing else that a layer made."""
+    computed = {layer.output for layers in made for layer in layers}
+    readers: dict[str, list[int]] = {}
+    for number, (node, layers) in enumerate(zip(nodes, made, strict=True)):
+        for tensor in reads(node.proto):
+            readers.setdefault(tensor, []).append(number)
+        if not layers and not computed.isdisjoint(reads(node.proto)):
+            computed.update(node.proto.output)
+    ends = {output.name for output in outline.model.graph.output}
+    for layers in made:
+        if len(layers) != 1:
+            continue
+        derived = {layers[0].output}
+        targets = set[int]()
+        waiting = [layers[0].output]
+        while waiting:
+            for reader in readers.get(waiting.pop(), ()):
+                if made[reader]:
+                    targets.add(reader)
+                    continue
+                fresh = set(nodes[reader].proto.output) - derived
+                derived |= fresh
+                waiting += fresh
+        between = [node for node, found in zip(nodes, made, strict=True) if not found and not derived.isdisjoint(node.proto.output)]
+        mixed = any(tensor in computed and tensor not in derived for node in between for tensor in reads(node.proto))
+        if mixed or len(targets) != 1 or not ends.isdisjoint(derived):
+            continue
+        (target,) = (layer for number in targets for layer in made[number][:1])
+        operands = [place for place, tensor in enumerate(target.inputs) if tensor in derived]
+        if len(operands) == 1 and len(made[next(iter(targets))]) == 1:
+            yield Link(source=layers[0].name, target=target.name, operand=("input", "weight")[operands[0]])

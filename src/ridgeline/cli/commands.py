@@ -266,6 +266,7 @@ def verify(folder: Path, images: int | None, stalls: float, seed: int, wave: Pat
 )
 @click.option("--samples", type=click.IntRange(1), default=10_000, show_default=True, help="Of a baseline: mappings of a layer that it looks at.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of a baseline.")
+@click.option("--fuse", is_flag=True, help="Keep tensors between layers on the chip where that pays: whole, or layers run together tile by tile.")
 @click.option("--budget", "budget_s", type=float, help="Stop after so many seconds, with the best so far and its proven gap.")
 @click.option("--store", type=click.Path(path_type=Path), help="SQLite file: answers that it has are taken from it, new ones kept there.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for mapping.json and report.html.")

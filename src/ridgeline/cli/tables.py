@@ -241,6 +241,7 @@ def mapped(summary: Mapping[str, Any], out: Path | None) -> str:
         "certificate": "given: nothing is claimed" if given else _claim(summary["objective"], certificate),
         **({} if not covered["counted"] else {"search": _looked_at(covered, summary["search_s"])}),
         **({} if "sampled" not in summary else {"search": _sampled(summary["sampled"])}),
+        **({} if "fused" not in summary else {"fused": _fused(summary["fused"], total)}),
         **({"report": str(out / "report.html")} if out is not None else {}),
     }
     return "\n".join([table(head, rows), "", pairs(lines)])
@@ -255,6 +256,17 @@ def _claim(objective: str, certificate: Mapping[str, Any]) -> str:
 
 def _looked_at(covered: Mapping[str, int], time_s: float) -> str:
     return f"{covered['counted']:,} partial mappings looked at, {covered['pruned']:,} pruned with proof, {time_s:.2f} s"
+
+
+def _fused(fused: Mapping[str, Any], total: Mapping[str, Any]) -> str:
+    """What it saves, and where."""
+    alone = fused["alone"]
+    less = [f"{100 * (1 - total[name] / alone[name]):.3g} % fewer {words}" for name, words in (("cycles", "cycles"), ("energy_pj", "pJ"))]
+    segments = [
+        f"{' + '.join(segment['layers'])} in {segment['level']}" + (f", {segment['tiles']} tiles" if segment["tiles"] > 1 else "")
+        for segment in fused["segments"]
+    ]
+    return "\n    ".join([f"{', '.join(less)} than layer by layer; {fused['tried']:,} segments priced", *segments])
 
 
 def _sampled(sampled: Mapping[str, Any]) -> str:

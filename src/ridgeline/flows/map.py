@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from math import inf
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ridgeline.errors import InputError, UnsupportedError
 from ridgeline.flows import source
@@ -32,7 +32,7 @@ class MapOptions:
     """What `ridgeline map` was asked. `unrolling` is ZigZag's mapping YAML, for a chip in its YAML; `layers` keeps those whose names hold the
     text; `store` keeps answers, and gives those that it has. `energies` is an ERT for an architecture of Timeloop; `constraints` replace the chip's
     own; with `mapping`, the mappings of a file or folder are costed and none is searched for. `search` may be a baseline that proves nothing:
-    `samples` draws of a layer from `seed`."""
+    `samples` draws of a layer from `seed`. `fuse` keeps tensors between layers on the chip where that pays."""
 
     network: str
     chip: str
@@ -43,6 +43,7 @@ class MapOptions:
     search: Literal["exhaustive", "random", "annealing"] = "exhaustive"
     samples: int = 10_000
     seed: int = 0
+    fuse: bool = False
     objective: str = "edp"
     space: Literal["timeloop", "full"] = "full"
     rules: Rules = "ridgeline"
@@ -71,10 +72,11 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
     progress.step("reading the network")
     work = source.read_work(options.network, batch=options.batch)
     layers = _chosen(work, options.layers)
+    _check_fuse(options)
     if options.latency is not None and options.mapping is None and options.rules != "zigzag":
         raise UnsupportedError(f"--latency {options.latency} is for --mapping FILE, and --conventions zigzag; the search counts the slowest level")
     progress.step("mapping")
-    question = Question(objective=objective, space=options.space, conventions=asked_conventions(options), budget_s=options.budget_s)
+    question = Question(objective=objective, space=options.space, conventions=asked_conventions(options), budget_s=_alone_s(options))
     if options.mapping is not None:
         found, stored = _given(options, options.mapping, layers, chip), {}
     elif options.search != "exhaustive":
@@ -83,11 +85,63 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
         found, stored = _even(options, layers, chip), {}
     else:
         found, stored = _found(options.store, layers, chip, question, progress)
-    summary = {**_summary(options, chip, work, layers, found), **stored, "time_s": round(perf_counter() - start, 4)}
+    shown = [(layer, chip) for layer in layers]
+    exchanged: Mapping[str, str] = {}
+    zigzag: str | None = None
+    if options.fuse:
+        progress.step("fusing")
+        stop = None if options.budget_s is None else start + options.budget_s
+        found, shown, fused = _fused(options, work, layers, chip, cast("NetworkFound", found), stop, progress)
+        stored = {**stored, **fused}
+    else:
+        exchanged, zigzag = _exchanged(found, layers, chip), _for_zigzag(found, layers, chip)
+    summary = {**_summary(options, chip, work, shown, found), **stored, "time_s": round(perf_counter() - start, 4)}
     if options.out is not None:
         progress.step("writing the report")
-        _write(options.out, summary, chip, _exchanged(found, layers, chip), _for_zigzag(found, layers, chip))
+        _write(options.out, summary, chip, exchanged, zigzag)
     return summary
+
+
+def _alone_s(options: MapOptions) -> float | None:
+    """Of a budget that fusing has its part of."""
+    return options.budget_s / 2 if options.fuse and options.budget_s is not None else options.budget_s
+
+
+def _check_fuse(options: MapOptions) -> None:
+    """Raises InputError."""
+    if options.fuse and (options.mapping is not None or options.search != "exhaustive" or options.rules == "zigzag"):
+        other = "--mapping" if options.mapping is not None else "--search" if options.search != "exhaustive" else "--conventions zigzag"
+        raise InputError(f"--fuse chooses mappings with the exhaustive search by exact counts; leave {other} out")
+
+
+def _fused(
+    options: MapOptions, work: Work, layers: list[Layer], chip: Chip, alone: NetworkFound, stop: float | None, progress: Progress
+) -> tuple[GivenMappings, list[tuple[Layer, Chip]], dict[str, Any]]:
+    """Each layer as one tile of it on the chip that its segment leaves it, costed for all tiles; and what the JSON says of the segments."""
+    from ridgeline.mapping.exchange.given import Given, GivenMappings
+    from ridgeline.mapping.fuse import FuseOptions, fuse
+    from ridgeline.mapping.search.network import read_objective
+
+    asked = FuseOptions(objective=read_objective(options.objective), space=options.space, conventions=asked_conventions(options), stop=stop)
+    fused = fuse(layers, work.links, chip, alone, asked, progress.advance)
+    stages = sorted((stage for segment in fused.segments for stage in segment.stages), key=lambda stage: stage.number)
+    found = GivenMappings(layers=tuple(Given(mapping=stage.mapping, estimate=stage.estimate) for stage in stages))
+    shown = [(replace(layers[stage.number], nest=stage.nest), stage.chip) for stage in stages]
+    segments = [
+        {
+            "layers": [layers[stage.number].name for stage in segment.stages], "tiles": segment.tiles, "level": segment.level,
+            "weights_stay": segment.resident, "cycles": segment.cycles, "energy_pj": segment.energy_pj,
+        }
+        for segment in fused.segments if len(segment.stages) > 1
+    ]  # fmt: skip
+    certificate = {"optimal": alone.gap == 0, "gap": alone.gap, "space": options.space}
+    return found, shown, {
+        "fused": {
+            "segments": segments,
+            "tried": fused.tried,
+            "alone": {"cycles": alone.cycles, "energy_pj": alone.energy_pj, "certificate": certificate},
+        }
+    }
 
 
 def _found(
@@ -227,7 +281,11 @@ def _chosen(work: Work, text: str | None) -> list[Layer]:
     return found
 
 
-def _summary(options: MapOptions, chip: Chip, work: Work, layers: list[Layer], found: NetworkFound | GivenMappings) -> dict[str, Any]:
+def _summary(
+    options: MapOptions, chip: Chip, work: Work, shown: list[tuple[Layer, Chip]], found: NetworkFound | GivenMappings
+) -> dict[str, Any]:
+    """`shown` are the layers, each with the chip that it was mapped on."""
+    rules = asked_conventions(options)
     return {
         "network": source.network_name(options.network),
         "chip": chip.name,
@@ -238,10 +296,10 @@ def _summary(options: MapOptions, chip: Chip, work: Work, layers: list[Layer], f
             "energy_pj": found.energy_pj,
             "edp_pj_s": found.energy_pj * found.cycles / (chip.clock_mhz * 1e6),
             "time_s": found.cycles / (chip.clock_mhz * 1e6),
-            "macs": sum(layer.nest.macs for layer in layers),
+            "macs": sum(item.estimate.macs for item in found.layers),
         },
         "certificate": _certificate(options, found),
-        "layers": [layer_summary(layer, item, chip, asked_conventions(options)) for layer, item in zip(layers, found.layers, strict=True)],
+        "layers": [layer_summary(layer, item, own, rules) for (layer, own), item in zip(shown, found.layers, strict=True)],
         "not_mapped": list(work.others),
         **_searched(found),
     }
@@ -253,6 +311,8 @@ def _certificate(options: MapOptions, found: NetworkFound | GivenMappings) -> di
 
     if options.search != "exhaustive":
         return {"optimal": False, "gap": None, "space": options.space, "conventions": options.rules}
+    if options.fuse:
+        return {"optimal": False, "gap": None, "space": options.space, "conventions": options.rules, "fused": True}
     if isinstance(found, GivenMappings):
         return {"optimal": None, "gap": None, "space": "given" if options.mapping is not None else "zigzag", "conventions": options.rules}
     return {"optimal": found.gap == 0, "gap": found.gap, "space": options.space, "conventions": options.rules}
@@ -276,7 +336,7 @@ def layer_summary(layer: Layer, found: Found | Given, chip: Chip, rules: Convent
         "name": layer.name,
         "operator": layer.operator,
         "shape": layer.shape,
-        "macs": layer.nest.macs,
+        "macs": made.macs,
         "cycles": made.cycles,
         "energy_pj": made.energy_pj,
         "energy_by_level": dict(made.energy_by_level),

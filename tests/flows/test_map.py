@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from ridgeline.algorithm import zoo
 from ridgeline.cli.commands import ridgeline
+from ridgeline.errors import InputError
 from ridgeline.flows.map import MapOptions, map_network
 from ridgeline.hardware.chip import CHIPS, read_chip
 
@@ -150,3 +152,36 @@ def test_every_level_appears(summary: dict[str, object]) -> None:
     assert isinstance(layers, list)
     names = ["mac", *(level.name for level in read_chip("eyeriss-256").levels)]
     assert list(layers[0]["energy_by_level"]) == names
+
+
+def test_fuse(tmp_path: Path) -> None:
+    result = run("resnet8", "--chip", "tpu-like", "--fuse", "--json", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    alone = found["fused"]["alone"]
+    assert found["total"]["energy_pj"] * found["total"]["cycles"] < alone["energy_pj"] * alone["cycles"]
+    assert found["total"]["energy_pj"] == pytest.approx(sum(layer["energy_pj"] for layer in found["layers"]))
+    assert found["total"]["macs"] == zoo.entry("resnet8").macs
+    assert found["fused"]["segments"]
+    assert found["certificate"]["fused"]
+    assert alone["certificate"]["optimal"]
+    by_name = {layer["name"]: layer for layer in found["layers"]}
+    for segment in found["fused"]["segments"]:
+        for first, second in pairwise(segment["layers"]):
+            assert "output" not in by_name[first]["traffic_bytes"]["dram"]
+            assert "input" not in by_name[second]["traffic_bytes"]["dram"]
+    assert "Layers together" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("tpu-like", "--search", "random"), "leave --search out"),
+        (("tpu-like", "--conventions", "zigzag", "--objective", "energy"), "leave --conventions zigzag out"),
+        (("systolic-32",), "no level on it serves the whole array"),
+    ],
+)
+def test_fuse_is_refused_where_it_means_nothing(words: tuple[str, ...], message: str) -> None:
+    result = run("resnet8", "--fuse", "--chip", *words)
+    assert isinstance(result.exception, InputError)
+    assert message in str(result.exception)

@@ -337,6 +337,7 @@ def layer_summary(layer: Layer, found: Found | Given, chip: Chip, rules: Convent
         "operator": layer.operator,
         "shape": layer.shape,
         "macs": made.macs,
+        "tiles": made.macs // layer.nest.iterations,
         "cycles": made.cycles,
         "energy_pj": made.energy_pj,
         "energy_by_level": dict(made.energy_by_level),

@@ -694,3 +694,24 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(data: st.DataObject) -> N
     except RidgelineError as error:
         message = str(error)
     assert "\n" not in message
+
+
+def test_links_are_feeds_that_nobody_shares() -> None:
+    """Through activations, softmax and pools; not where a residual addition or a second reader comes between."""
+    resnet = read_work(zoo.outline("resnet18").SerializeToString())
+    assert [(link.source, link.target) for link in resnet.links] == [
+        (f"layer{stage}.{block}.conv1", f"layer{stage}.{block}.conv2") for stage in range(1, 5) for block in range(2)
+    ]
+    bert = [link for link in read_work(zoo.outline("bert-base").SerializeToString()).links if link.source.startswith("layer0.")]
+    named = {(link.source.removeprefix("layer0."), link.target.removeprefix("layer0."), link.operand) for link in bert}
+    assert named == {
+        ("attention.query.matmul", "attention.scores", "input"),
+        ("attention.key.matmul", "attention.scores", "weight"),
+        ("attention.value.matmul", "attention.context", "weight"),
+        ("attention.scores", "attention.context", "input"),
+        ("attention.context", "attention.output.matmul", "input"),
+        ("mlp.up.matmul", "mlp.down.matmul", "input"),
+    }
+    for name in ("resnet18", "bert-base", "mobilenetv2"):
+        work = read_work(zoo.outline(name).SerializeToString())
+        assert {(link.source, link.target) for link in work.links} <= set(work.feeds)

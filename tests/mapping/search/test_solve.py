@@ -12,7 +12,7 @@ import pytest
 
 from ridgeline.algorithm.nest import Nest, parse
 from ridgeline.errors import DoesNotFitError, InputError, UnsupportedError
-from ridgeline.hardware.chip import Chip, read_chip
+from ridgeline.hardware.chip import Chip, Unroll, read_chip
 from ridgeline.mapping.estimate import estimate
 from ridgeline.mapping.loops import TIMELOOP, Conventions
 from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_EDP, LEAST_ENERGY, best_mapping
@@ -89,8 +89,8 @@ def test_caps(eyeriss: Chip) -> None:
     capped = best_mapping(CONV, eyeriss, replace(LEAST_ENERGY, most_cycles=fast.estimate.cycles))
     assert capped.estimate.cycles == fast.estimate.cycles < least.estimate.cycles
     assert least.estimate.energy_pj < capped.estimate.energy_pj <= fast.estimate.energy_pj
-    with pytest.raises(DoesNotFitError, match="no mapping"):
-        best_mapping(CONV, eyeriss, replace(LEAST_ENERGY, most_cycles=1))
+    with pytest.raises(DoesNotFitError, match=r"on chip 'eyeriss-256' meets the caps of at most 5 pJ and 1,000 cycles$"):
+        best_mapping(CONV, eyeriss, replace(LEAST_ENERGY, most_cycles=1_000, most_energy_pj=5.0))
 
 
 def test_a_budget_gives_the_best_so_far_and_its_gap(eyeriss: Chip) -> None:
@@ -116,8 +116,11 @@ def tiny(**changes: object) -> Chip:
 
 def test_messages(eyeriss: Chip) -> None:
     levels = [msgspec.structs.replace(level, capacity_bytes=1) if level.name == "sum_register" else level for level in eyeriss.levels]
-    with pytest.raises(DoesNotFitError, match="at level 'sum_register' of chip 'eyeriss-256' needs 2 bytes, but it offers 1"):
+    with pytest.raises(DoesNotFitError, match="level 'sum_register' of chip 'eyeriss-256' needs 2 bytes, but it offers 1: 2 for the output"):
         best_mapping(CONV, tiny(levels=tuple(levels)), LEAST_EDP)
+    asked = msgspec.structs.replace(eyeriss, unroll={"rows": Unroll(whole=("c",)), "columns": Unroll(whole=("m",))}, loops={})
+    with pytest.raises(DoesNotFitError, match="unroll.rows of chip 'eyeriss-256' asks for whole c = 64, but the array has 16 along 'rows'"):
+        best_mapping(CONV, asked, LEAST_EDP)
     with pytest.raises(InputError, match=r"its constraints let axis 'z' of nest .* run nowhere"):
         best_mapping(parse("z c, c m -> z m", axes={"z": 2, "c": 2, "m": 2}, multiplies=True), eyeriss, LEAST_EDP)
     scattered = parse("c y, c m r -> m (y*2+r)", axes={"c": 2, "y": 2, "m": 2, "r": 2}, multiplies=True)

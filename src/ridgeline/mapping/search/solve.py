@@ -26,6 +26,7 @@ from ridgeline.mapping.count import check_nest
 from ridgeline.mapping.estimate import Estimate, estimate
 from ridgeline.mapping.loops import Conventions, LoopMapping
 from ridgeline.mapping.search import kernel
+from ridgeline.mapping.search.reason import why_none
 from ridgeline.mapping.search.space import Space, SpaceName, least_energy, least_energy_anywhere, spaces, unrollings
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -106,7 +107,7 @@ class Prepared:
 
 
 def prepare(nest: Nest, chip: Chip, space: SpaceName, conventions: Conventions) -> Prepared:
-    """Raises InputError or UnsupportedError for what the search does not cover."""
+    """Raises InputError or UnsupportedError for what the search does not cover, DoesNotFitError where the chip's unrolling does not suit the nest."""
     check_nest(nest)
     every, is_part = spaces(nest, chip, conventions, space)
     unrolled, skipped = unrollings(every[0])
@@ -129,7 +130,7 @@ def best_mapping(
     if run.found is None and run.late:
         raise DoesNotFitError(f"no mapping of nest {dict(nest.axes)} on chip '{chip.name}' was found in time; raise --budget")
     if run.found is None:
-        raise DoesNotFitError(_no_mapping(nest, chip))
+        raise DoesNotFitError(_no_mapping(nest, chip, goal, prepared.spaces[0]))
     mapping, made = run.found
     exact = goal.worth(made.energy_pj, made.cycles)
     least = min(*run.set_aside.values(), run.inexact, run.left_out)
@@ -329,14 +330,8 @@ class _Run:
                 break
 
 
-def _no_mapping(nest: Nest, chip: Chip) -> str:
-    """Which level lacked how many bytes for the smallest tiles."""
-    for level in reversed(chip.levels[1:]):
-        usable = level.usable_bytes
-        need = sum(getattr(chip.widths, tensor) for tensor in level.must_keep) / 8
-        if usable is not None and need > usable:
-            return (
-                f"no mapping: one element of each tensor at level '{level.name}' of chip '{chip.name}' needs {need:g} bytes, "
-                f"but it offers {usable:,}"
-            )
-    return f"no mapping of nest {dict(nest.axes)} on chip '{chip.name}': its constraints and its levels' capacities exclude all"
+def _no_mapping(nest: Nest, chip: Chip, goal: Goal, space: Space) -> str:
+    caps = [f"{goal.most_energy_pj:,.6g} pJ"] * (goal.most_energy_pj < inf) + [f"{goal.most_cycles:,.0f} cycles"] * (goal.most_cycles < inf)
+    if caps:
+        return f"no mapping of nest {dict(nest.axes)} on chip '{chip.name}' meets the caps of at most {' and '.join(caps)}"
+    return why_none(nest, chip, space.conventions, split=space.name != "timeloop")

@@ -17,10 +17,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ridgeline.algorithm.nest import Nest, Operand
-from ridgeline.errors import InputError, UnsupportedError
+from ridgeline.errors import DoesNotFitError, InputError, UnsupportedError
 from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops, Unroll
 from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, home
 from ridgeline.mapping.search import kernel
+from ridgeline.mapping.search.reason import why_none
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 SpaceName = Literal["timeloop", "zigzag", "full"]
@@ -499,8 +500,8 @@ def least_energy_anywhere(space: Space) -> float:
 
 def unrollings(space: Space) -> tuple[Array, int]:
     """Choices of spatial factors (choices, axes of the array from the multipliers outwards, axes). Where they are too many, those that use little of
-    an axis of the array are left out: with the most multipliers that one of those has in use, else 0. Raises InputError where the chip's constraints
-    collide."""
+    an axis of the array are left out: with the most multipliers that one of those has in use, else 0. Raises DoesNotFitError where the chip's
+    constraints collide."""
     every = _unrolled(space, {})
     if every is not None:
         return every[:, space.spread_slots], 0
@@ -536,7 +537,7 @@ def _unrolled(space: Space, least: Mapping[str, int]) -> Array | None:
                 return None
         rows = _unlike(grown, number, space)
     if not rows and not least:
-        raise InputError(f"chip '{chip.name}': the unrolling that its constraints ask for does not suit the nest {dict(nest.axes)}")
+        raise DoesNotFitError(why_none(nest, chip, space.conventions, split=space.name != "timeloop"))
     return np.stack(rows) if rows else None
 
 

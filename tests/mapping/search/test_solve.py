@@ -14,7 +14,7 @@ from ridgeline.algorithm.nest import Nest, parse
 from ridgeline.errors import DoesNotFitError, InputError, UnsupportedError
 from ridgeline.hardware.chip import Chip, Unroll, read_chip
 from ridgeline.mapping.estimate import estimate
-from ridgeline.mapping.loops import TIMELOOP, Conventions
+from ridgeline.mapping.loops import TIMELOOP, ZIGZAG, Conventions
 from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_EDP, LEAST_ENERGY, best_mapping
 from ridgeline.mapping.search.space import SpaceName
 from ridgeline.testing.brute import best_of_all, random_small_case, random_uneven_case
@@ -121,6 +121,9 @@ def test_messages(eyeriss: Chip) -> None:
     asked = msgspec.structs.replace(eyeriss, unroll={"rows": Unroll(whole=("c",)), "columns": Unroll(whole=("m",))}, loops={})
     with pytest.raises(DoesNotFitError, match="unroll.rows of chip 'eyeriss-256' asks for whole c = 64, but the array has 16 along 'rows'"):
         best_mapping(CONV, asked, LEAST_EDP)
+    for rules in (ZIGZAG, Conventions(nominal=True), Conventions(latency="stalls")):
+        with pytest.raises(UnsupportedError, match="cost a given mapping by ZigZag's rules or with stalls"):
+            best_mapping(CONV, eyeriss, LEAST_EDP, conventions=rules)
     with pytest.raises(InputError, match=r"its constraints let axis 'z' of nest .* run nowhere"):
         best_mapping(parse("z c, c m -> z m", axes={"z": 2, "c": 2, "m": 2}, multiplies=True), eyeriss, LEAST_EDP)
     scattered = parse("c y, c m r -> m (y*2+r)", axes={"c": 2, "y": 2, "m": 2, "r": 2}, multiplies=True)

@@ -42,3 +42,13 @@ def test_found_written_and_costed_again(tmp_path: Path) -> None:
 def test_what_is_not_searched(words: tuple[str, ...], message: str) -> None:
     result = run(*words)
     assert message in str(result.exception)
+
+
+def test_why_zigzags_file_is_not_written(tmp_path: Path) -> None:
+    words = ["map", "vgg16", "--chip", "tpu-like", "--layers", "conv2_1", "--conventions", "zigzag", "--objective", "energy"]
+    assert "zigzag-mapping" not in CliRunner().invoke(ridgeline, words).stderr
+    result = CliRunner().invoke(ridgeline, [*words, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert "no zigzag-mapping.yaml: layer 'conv2_1' in ZigZag's mapping YAML: it cannot be written as loops over contiguous tiles" in result.stderr
+    assert not (tmp_path / "out" / "zigzag-mapping.yaml").exists()
+    assert (tmp_path / "out" / "mapping.json").exists()

@@ -94,7 +94,7 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
         found, shown, fused = _fused(options, work, layers, chip, cast("NetworkFound", found), stop, progress)
         stored = {**stored, **fused}
     else:
-        exchanged, zigzag = _exchanged(found, layers, chip), _for_zigzag(found, layers, chip)
+        exchanged, zigzag = _exchanged(found, layers, chip), _for_zigzag(found, layers, chip, _told(options, progress))
     summary = {**_summary(options, chip, work, shown, found), **stored, "time_s": round(perf_counter() - start, 4)}
     if options.out is not None:
         progress.step("writing the report")
@@ -215,13 +215,19 @@ def _exchanged(found: NetworkFound | GivenMappings, layers: list[Layer], chip: C
     return timeloop_files([item.mapping for item in found.layers], layers, chip)
 
 
-def _for_zigzag(found: NetworkFound | GivenMappings, layers: list[Layer], chip: Chip) -> str | None:
-    """ZigZag's mapping YAML of all layers, if it can say them all."""
+def _told(options: MapOptions, progress: Progress) -> Progress:
+    """Who hears why there is no file for ZigZag: whoever asked for its rules and an output folder."""
+    return progress if options.rules == "zigzag" and options.out is not None else Silent()
+
+
+def _for_zigzag(found: NetworkFound | GivenMappings, layers: list[Layer], chip: Chip, progress: Progress) -> str | None:
+    """ZigZag's mapping YAML of all layers, if it can say them all; else a note of why not."""
     from ridgeline.mapping.exchange.zigzag import write_mappings
 
     try:
         return write_mappings(layers, [item.mapping for item in found.layers], chip)
-    except UnsupportedError:
+    except UnsupportedError as error:
+        progress.note(f"no zigzag-mapping.yaml: {error}")
         return None
 
 

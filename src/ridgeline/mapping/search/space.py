@@ -185,7 +185,7 @@ def _check(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName) ->
     if conventions.latch or conventions.share_halo:
         raise UnsupportedError("the search counts without `latch` and `share_halo`; use them to cost a given mapping")
     if conventions.nominal or conventions.latency != "slowest":
-        raise UnsupportedError("the search counts exactly and takes the slowest level's cycles; cost a given mapping by ZigZag's rules or with stalls")
+        raise UnsupportedError("the search counts exactly and takes the slowest level's cycles; cost a given mapping by ZigZag's rules or stalls")
     if len(chip.levels) > kernel.LEVELS or len(chip.array) > MOST_ARRAY_AXES:
         most = f"the search takes {kernel.LEVELS} and {MOST_ARRAY_AXES}"
         raise UnsupportedError(f"chip '{chip.name}': {len(chip.levels)} levels and {len(chip.array)} axes of its array; {most}")

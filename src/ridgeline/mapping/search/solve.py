@@ -30,7 +30,7 @@ from ridgeline.mapping.search.reason import why_none
 from ridgeline.mapping.search.space import Space, SpaceName, least_energy, least_energy_anywhere, spaces, unrollings
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-WIDTHS = (200, 3_000, 40_000, 120_000)  # states of a slot that go on: a state takes 1.4 KB, and four times as many grow from them
+WIDTHS = (200, 3_000, 40_000, 100_000)  # states of a slot that go on: a state takes 1.8 KB, and four times as many grow from them
 PARALLEL = 20_000  # states of a slot from which it is worth the threads
 THREADS = 2
 HURRIED = (1, 20)  # states that go on once the budget is spent: to end, or to find a first mapping
@@ -139,6 +139,21 @@ def best_mapping(
     return Found(mapping=mapping, estimate=made, worth=exact, gap=gap, space=prepared.spaces[0].name, covered=run.covered, time_s=took)
 
 
+# numpy moves a record field by field, and plain bytes at once.
+RAW = np.dtype((np.void, kernel.STATE.itemsize))
+
+
+def _joined(parts: Sequence[Array]) -> Array:
+    """States one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([part.view(RAW) for part in parts]).view(kernel.STATE) if parts else np.empty(0, kernel.STATE)
+
+
+def _taken(pool: Array, places: Array) -> Array:
+    return pool.view(RAW)[places].view(kernel.STATE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Step:
     """One axis of one order at a slot; `first` is the first boundary outside, and an axis that is needed has more than one trip."""
@@ -238,7 +253,7 @@ class _Run:
         """The spatial factors."""
         prepared = self.prepared
         parts = [self._begin_part(space, prepared.unrolled[at : at + UNROLLED], width) for at in range(0, len(prepared.unrolled), UNROLLED)]
-        return self._narrow(space, np.concatenate(parts), -1, width, merged=False)
+        return self._narrow(space, _joined(parts), -1, width, merged=False)
 
     def _begin_part(self, space: Space, factors: Array, width: int) -> Array:
         pool = np.zeros(len(factors), kernel.STATE)
@@ -261,7 +276,7 @@ class _Run:
         else:
             with ThreadPoolExecutor(THREADS) as threads:
                 grown = list(threads.map(grow, numbers))
-        return self._narrow(space, grown[0] if len(grown) == 1 else np.concatenate(grown), slot, width)
+        return self._narrow(space, _joined(grown), slot, width)
 
     def _ordered(self, space: Space, pool: Array, start: _Step, width: int) -> Array:
         """Every factor of the loops of a slot, in one order."""
@@ -274,12 +289,12 @@ class _Run:
 
     def _expand(self, space: Space, pool: Array, step: _Step, width: int) -> Array:
         """A piece of the pool at a time: what has grown is narrowed before it grows out of memory."""
-        grown = np.empty(0, kernel.STATE)
+        parts: list[Array] = []
         for at in range(0, len(pool), CHUNK):
-            grown = np.concatenate([grown, self._expand_part(space, pool[at : at + CHUNK], step)])
-            if len(grown) > 4 * width or self.late:
-                grown = self._narrow(space, grown, step.slot, width, merged=False)
-        return grown
+            parts.append(self._expand_part(space, pool[at : at + CHUNK], step))
+            if sum(map(len, parts)) > 4 * width or self.late:
+                parts = [self._narrow(space, _joined(parts), step.slot, width, merged=False)]
+        return _joined(parts)
 
     def _expand_part(self, space: Space, pool: Array, step: _Step) -> Array:
         if self.late:
@@ -292,7 +307,7 @@ class _Run:
             )
             if not short:
                 self._add(Covered(counted=made + bounded + merged, large=large, bounded=bounded, merged=merged))
-                return target[:made].copy() if made < room // 2 else target[:made]
+                return target.view(RAW)[:made].copy().view(kernel.STATE) if made < room // 2 else target[:made]
             room *= 4
 
     def _narrow(self, space: Space, pool: Array, slot: int, width: int, *, merged: bool = True) -> Array:
@@ -301,14 +316,14 @@ class _Run:
             chosen = np.empty(len(pool), np.int64)
             made = kernel.merge(space.problem, pool, slot, self.goal.record(self.most), chosen)
             self._add(Covered(merged=len(pool) - made))
-            pool = pool[chosen[:made]]
+            pool = _taken(pool, chosen[:made])
         limit = min(width, HURRIED[self.found is None]) if self.late else width
         if len(pool) > limit:
             values = self._values(pool)
             ordered = np.argsort(values, kind="stable")
             with self._lock:
                 self.set_aside[space] = min(self.set_aside[space], float(values[ordered[limit]]))
-            pool = pool[ordered[:limit]]
+            pool = _taken(pool, ordered[:limit])
         return pool
 
     def _values(self, pool: Array) -> Array:

@@ -7,6 +7,7 @@ import shutil
 from itertools import pairwise
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -15,6 +16,7 @@ from ridgeline.cli.commands import ridgeline
 from ridgeline.errors import InputError
 from ridgeline.flows.map import MapOptions, map_network
 from ridgeline.hardware.chip import CHIPS, read_chip
+from ridgeline.mapping.search.space import SPACES
 
 SETTINGS = ("--chip", "eyeriss-256", "--conventions", "timeloop")
 
@@ -130,6 +132,23 @@ def test_constraints_replace_the_chips(tmp_path: Path, summary: dict[str, object
     (tmp_path / "own.toml").write_text("[unroll.rows]\nwhole = ['y']\n")
     result = run("resnet8", *SETTINGS, "--constraints", str(tmp_path / "own.toml"))
     assert "unroll.rows and loops.glb both want 'y' whole" in str(result.exception)
+
+
+def test_zigzags_space() -> None:
+    """Its unrolling is the chip's; what it finds, the space of all mappings has too."""
+    settings = ("resnet8", "--chip", "tpu-like", "--objective", "energy", "--layers", "shortcut", "--json")
+    zigzag, full = (json.loads(run(*settings, "--space", space).stdout) for space in ("zigzag", "full"))
+    assert zigzag["certificate"] == {"optimal": True, "gap": 0.0, "space": "zigzag", "conventions": "ridgeline"}
+    assert full["total"]["energy_pj"] <= zigzag["total"]["energy_pj"] * (1 + 1e-9)
+    result = run("resnet8", *SETTINGS, "--space", "zigzag")
+    assert "space 'zigzag' takes the unrolling that the chip fixes; give unroll.rows its factors" in str(result.exception)
+
+
+def test_the_spaces_are_those_of_the_search() -> None:
+    for command in ("map", "explore"):
+        choice = next(parameter.type for parameter in ridgeline.commands[command].params if parameter.name == "space")
+        assert isinstance(choice, click.Choice)
+        assert tuple(choice.choices) == SPACES
 
 
 def test_a_level_without_room_is_named(tmp_path: Path) -> None:

@@ -116,7 +116,8 @@ def build(network: str, out: Path | None, as_json: bool, **given: Any) -> None:
 
 
 SPACE = click.option(
-    "--space", type=click.Choice(["timeloop", "full"]), default="full", show_default=True, help="Factors that divide their axis, or all."
+    "--space", type=click.Choice(["timeloop", "zigzag", "full"]), default="full", show_default=True,
+    help="Factors that divide their axis, as Timeloop or ZigZag places their tiles, or all (docs/map.md).",
 )
 CONVENTIONS = click.option(
     "--conventions", "rules", type=click.Choice(["ridgeline", "timeloop", "zigzag"]), default="ridgeline", show_default=True,

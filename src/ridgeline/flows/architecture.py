@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ridgeline.errors import InputError, UnsupportedError
 from ridgeline.flows import source
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ridgeline.explore.architecture import Design, Explored
     from ridgeline.hardware.chip import Chip
     from ridgeline.hardware.vary import Value
+    from ridgeline.mapping.search.space import SpaceName
 
 STORES = Path("build") / "explore"
 LONGEST = 80  # characters of a store's name
@@ -37,7 +38,7 @@ class ArchitectureOptions:
     vary: str
     objective: str = "edp"
     area_cap_mm2: float | None = None
-    space: Literal["timeloop", "full"] = "full"
+    space: SpaceName = "full"
     rules: Rules = "ridgeline"
     batch: int | None = None
     layers: str | None = None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ridgeline.mapping.loops import Conventions
     from ridgeline.mapping.search.network import NetworkFound
     from ridgeline.mapping.search.solve import Found
+    from ridgeline.mapping.search.space import SpaceName
 
 Rules = Literal["ridgeline", "timeloop", "zigzag"]
 
@@ -45,7 +46,7 @@ class MapOptions:
     seed: int = 0
     fuse: bool = False
     objective: str = "edp"
-    space: Literal["timeloop", "full"] = "full"
+    space: SpaceName = "full"
     rules: Rules = "ridgeline"
     latency: Literal["slowest", "stalls"] | None = None
     batch: int | None = None
@@ -178,7 +179,7 @@ def _sampled(
 
     if options.store is not None:
         raise InputError(f"--search {method} proves nothing that --store could keep; leave one of them out")
-    sampling = Sampling(method=method, samples=options.samples, seed=options.seed, perfect=options.space == "timeloop")
+    sampling = Sampling(method=method, samples=options.samples, seed=options.seed, space=options.space)
     found = sample_mappings(
         [layer.nest for layer in layers], chip, read_objective(options.objective).worth, sampling, asked_conventions(options),
         budget_s=options.budget_s,

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from ridgeline.algorithm.nest import parse
-from ridgeline.errors import DoesNotFitError
+from ridgeline.errors import DoesNotFitError, InputError
 from ridgeline.hardware.chip import Unroll, read_chip
 from ridgeline.mapping.estimate import estimate
 from ridgeline.mapping.loops import Conventions
 from ridgeline.mapping.search.baseline import Method, Sampling, sample_mapping, sample_mappings
 from ridgeline.mapping.search.solve import LEAST_EDP, best_mapping
+from ridgeline.mapping.search.space import SpaceName
 from ridgeline.testing.brute import random_small_case
 
 METHODS: tuple[Method, ...] = ("random", "annealing")
@@ -78,16 +79,16 @@ def test_tensors_that_stay_on_the_chip() -> None:
 
 
 def test_tensors_of_a_level_may_hold_different_loops() -> None:
-    """But not where factors are perfect, as in the space of that name."""
+    """But not in the space `timeloop`."""
     chip = msgspec.structs.replace(read_chip("eyeriss-256"), unroll={}, loops={})
-    uneven = {False: 0, True: 0}
+    uneven: dict[SpaceName, int] = {"timeloop": 0, "full": 0}
     for seed in range(40):
-        for perfect in uneven:
-            found = sample_mapping(PRODUCT, chip, edp, Sampling(method="random", samples=40, seed=seed, perfect=perfect))
+        for space in uneven:
+            found = sample_mapping(PRODUCT, chip, edp, Sampling(method="random", samples=40, seed=seed, space=space))
             at = {levels["glb"] for levels in found.mapping.positions.values() if "glb" in levels}
-            uneven[perfect] += len(at) > 1
-    assert uneven[False] > 0
-    assert uneven[True] == 0
+            uneven[space] += len(at) > 1
+    assert uneven["full"] > 0
+    assert uneven["timeloop"] == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -98,11 +99,18 @@ def test_the_same_seed_finds_the_same(method: Method) -> None:
     assert (one.mapping, one.legal) != (other.mapping, other.legal)
 
 
-def test_perfect_factors_divide() -> None:
-    chip = msgspec.structs.replace(read_chip("eyeriss-256"), unroll={}, loops={})
-    found = sample_mapping(PRODUCT, chip, edp, Sampling(method="random", samples=200, perfect=True))
+@pytest.mark.parametrize("space", ["timeloop", "zigzag"])
+def test_factors_divide(space: SpaceName) -> None:
+    fixed = {"rows": Unroll(factors={"c": 1}), "columns": Unroll(factors={"m": 1})} if space == "zigzag" else {}
+    chip = msgspec.structs.replace(read_chip("eyeriss-256"), unroll=fixed, loops={})
+    found = sample_mapping(PRODUCT, chip, edp, Sampling(method="random", samples=200, space=space))
     for axis, size in PRODUCT.axes.items():
         assert np.prod([loop.size for loop in found.mapping.loops if loop.axis == axis]) == size
+
+
+def test_the_unrolling_of_zigzags_space_is_the_chips() -> None:
+    with pytest.raises(InputError, match=r"space 'zigzag' takes the unrolling that the chip fixes; give unroll\.rows its factors"):
+        sample_mapping(PRODUCT, read_chip("eyeriss-256"), edp, Sampling(method="random", samples=20, space="zigzag"))
 
 
 def test_more_samples_are_no_worse_and_equal_layers_are_drawn_for_once() -> None:

@@ -20,6 +20,7 @@ from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops, Unroll
 from ridgeline.mapping.count import check_nest
 from ridgeline.mapping.estimate import Estimate, estimate
 from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, home
+from ridgeline.mapping.search.space import SpaceName, check_unrolling
 
 Method = Literal["random", "annealing"]
 Worth: TypeAlias = Callable[[float, float], float]  # of energy and cycles; the least is best
@@ -47,7 +48,7 @@ class Sampling:
     samples: int
     seed: int = 0
     stop: float | None = None
-    perfect: bool = False  # every factor divides what is left of its axis, and all tensors of a level hold the tile of the same loops
+    space: SpaceName = "full"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +62,10 @@ class _Draw:
 
 
 def sample_mapping(nest: Nest, chip: Chip, worth: Worth, sampling: Sampling, conventions: Conventions | None = None) -> Sampled:
-    """Of one layer. Raises DoesNotFitError where no sample is a mapping, UnsupportedError for a nest that cannot be counted."""
+    """Of one layer. Raises DoesNotFitError where no sample is a mapping, UnsupportedError for a nest that cannot be counted, InputError where the
+    chip leaves open what the space takes as fixed."""
     check_nest(nest)
+    check_unrolling(chip, sampling.space)
     run = _Run(nest=nest, chip=chip, sampling=sampling, rng=np.random.default_rng(sampling.seed))
     best: tuple[float, LoopMapping, Estimate] | None = None
     current, at = run.draw(), inf
@@ -175,7 +178,7 @@ class _Run:
         return 1 if self.rng.random() < NONE else self._pick(self._factors(left))
 
     def _factors(self, left: int) -> list[int]:
-        if self.sampling.perfect:
+        if self.sampling.space != "full":
             return [factor for factor in range(1, left + 1) if left % factor == 0]
         return sorted({ceil(left / ceil(left / factor)) for factor in range(1, left + 1)})
 
@@ -189,7 +192,7 @@ class _Run:
         number, homes = self.chip.levels.index(level), {tensor: home(self.chip, tensor) for tensor in level.keeps}
         inside = [tensor for tensor, first in homes.items() if self.chip.levels.index(first) < number]
         kept = [tensor for tensor in inside if tensor in level.must_keep or self.rng.random() < 1 / 2]
-        even = self.sampling.perfect or level.name in self.chip.loops or self.rng.random() < EVEN
+        even = self.sampling.space == "timeloop" or level.name in self.chip.loops or self.rng.random() < EVEN
         shares = {tensor: 0.0 if even or not place else float(self.rng.random()) for place, tensor in enumerate(self._shuffled(kept))}
         return {tensor: 0.0 for tensor, first in homes.items() if first is level} | shares
 

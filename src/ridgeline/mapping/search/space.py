@@ -191,9 +191,7 @@ def _check(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName) ->
         raise UnsupportedError(f"chip '{chip.name}': {len(chip.levels)} levels and {len(chip.array)} axes of its array; {most}")
     if len([size for size in nest.axes.values() if size > 1]) > kernel.AXES:
         raise UnsupportedError(f"nest '{nest.notation}': more than {kernel.AXES} axes of more than one step")
-    loose = next((axis for axis in chip.array if axis not in chip.unroll or not chip.unroll[axis].factors), None)
-    if name == "zigzag" and loose is not None:
-        raise InputError(f"chip '{chip.name}': space 'zigzag' takes the unrolling that the chip fixes; give unroll.{loose} its factors")
+    check_unrolling(chip, name)
     served = set(chip.array)
     for level in chip.levels:
         extra = set(level.serves) - served
@@ -211,6 +209,13 @@ def _check(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName) ->
         wrong = next((name for name in names if name not in known), None)
         if wrong is not None:
             raise InputError(f"chip '{chip.name}': {where} names the loop axis '{wrong}'; axes are {', '.join(sorted(known))}")
+
+
+def check_unrolling(chip: Chip, name: SpaceName) -> None:
+    """Raises InputError where the space `zigzag` is asked for, and the chip leaves its unrolling open."""
+    loose = next((axis for axis in chip.array if axis not in chip.unroll or not chip.unroll[axis].factors), None)
+    if name == "zigzag" and loose is not None:
+        raise InputError(f"chip '{chip.name}': space 'zigzag' takes the unrolling that the chip fixes; give unroll.{loose} its factors")
 
 
 def _check_axes(nest: Nest, chip: Chip) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from ridgeline.algorithm.nest import Nest, Operand, parse
 from ridgeline.hardware.chip import TENSORS, Chip, Level, Mac, Tensor, Widths
 from ridgeline.mapping.count import count
-from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, check, is_inside
+from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, check, home, is_inside
 
 Case: TypeAlias = tuple[Nest, Chip, LoopMapping, Conventions]
 Place: TypeAlias = tuple[Level | None, int]  # None: the multiplier
@@ -26,6 +26,7 @@ ITERATIONS = 2_000  # at most, of a nest
 FEW = 50  # iterations that only some nests have
 COVERED = 4_000  # at most, the product of all loops
 LOOPS = 3  # of one axis
+HOMES = 0.1  # of tensors at a level on the chip that serves the whole array
 TRIES = 6  # to put loops on the array
 STYLES = ("any", "sliding", "sliding", "summed", "summed")  # of an order of loops
 
@@ -36,8 +37,8 @@ def random_case(rng: np.random.Generator) -> Case:
         nest, chip = _nest(rng), _chip(rng)
         loops = _loops(rng, nest, chip)
         positions = {tensor: _positions(rng, tensor, loops, chip) for tensor in TENSORS}
-        needed = [(level, tensor) for number, level in enumerate(chip.levels) for tensor in (level.must_keep if number else TENSORS)]
-        missing = any(level.name not in positions[tensor] for level, tensor in needed)
+        inside = [(level, tensor) for tensor in TENSORS for level in chip.levels[chip.levels.index(home(chip, tensor)) + 1 :]]
+        missing = any(tensor in level.must_keep and level.name not in positions[tensor] for level, tensor in inside)
         if nest.iterations < FEW and _chance(rng, 0.8):
             continue
         if nest.iterations > ITERATIONS or prod(loop.size for loop in loops) > COVERED or missing:
@@ -120,6 +121,8 @@ def _chip(rng: np.random.Generator) -> Chip:
     levels: list[Level] = []
     for number in range(1 + _upto(rng, 4)):
         levels.append(_level(rng, number, array, levels))
+    inner = [level for level in levels[1:] if set(level.serves) == set(array)]
+    homes: dict[Tensor, str] = {tensor: level.name for level in inner for tensor in level.keeps if _chance(rng, HOMES)}
     return Chip(
         name="random",
         description="random",
@@ -129,6 +132,7 @@ def _chip(rng: np.random.Generator) -> Chip:
         mac=Mac(pj=1.0, source="random"),
         widths=Widths(input=8, weight=8, output=8, partial=32),
         levels=tuple(levels),
+        homes=homes,
         source="random",
     )
 
@@ -208,15 +212,17 @@ def _split(rng: np.random.Generator, axis: str, size: int, arrays: Sequence[str 
 
 
 def _positions(rng: np.random.Generator, tensor: Tensor, loops: Sequence[Loop], chip: Chip) -> dict[str, int]:
-    """Level by level, the outermost first: bypassed now and then, and where no position would do; often just inside a loop over an image."""
-    found: dict[str, int] = {}
-    for number, level in enumerate(chip.levels):
-        least = max(found.values(), default=0)
-        legal = [position for position in range(least, len(loops) + 1 if number else 1) if _is_piece(loops, level, position)]
+    """Level by level, from the one where the tensor begins or ends: bypassed now and then, and where no position would do; often just inside a loop
+    over an image."""
+    first = home(chip, tensor)
+    found = {first.name: 0}
+    for level in chip.levels[chip.levels.index(first) + 1 :]:
+        least = max(found.values())
+        legal = [position for position in range(least, len(loops) + 1) if _is_piece(loops, level, position)]
         moving = [position for position in legal if position and loops[position - 1].axis in "yx" and loops[position - 1].array is None]
         if moving and _chance(rng, 0.4):
             legal = moving
-        bypassed = number and tensor not in level.must_keep and _chance(rng, 0.12)
+        bypassed = tensor not in level.must_keep and _chance(rng, 0.12)
         if tensor in level.keeps and legal and not bypassed:
             found[level.name] = legal[int(rng.integers(len(legal)))]
     return found
@@ -340,6 +346,7 @@ FEATURES: Mapping[str, Callable[[Case], bool]] = {
     "batch": lambda case: case[0].axes.get("n", 1) > 1,
     "bypass": _bypasses,
     "uneven positions": _is_uneven,
+    "home on the chip": lambda case: bool(case[1].homes),
     "one level only": lambda case: any(len(levels) == 1 for levels in case[2].positions.values()),
     "imperfect factors": _is_imperfect,
     "spatial outside temporal": lambda case: _orders(case, True),

@@ -6,11 +6,14 @@ from math import prod
 
 import msgspec
 import numpy as np
+import pytest
 
 from ridgeline.algorithm.nest import Nest
 from ridgeline.mapping.count import count
+from ridgeline.mapping.estimate import occupied_bytes
 from ridgeline.mapping.loops import Conventions, LoopMapping
 from ridgeline.mapping.nominal import Side, average_lanes, sides, used_lanes
+from ridgeline.mapping.nominal import occupied_bytes as nominal_bytes
 from ridgeline.mapping.stalls import latency
 from ridgeline.testing.loops import random_case
 
@@ -46,6 +49,21 @@ def test_equal_to_the_exact_counts() -> None:
                 assert moved(side, number, "fill") == access.writes, f"seed {seed}: {name} at {level.name}"
                 compared += 1
     assert compared > 200
+
+
+def test_occupied_as_exactly_where_tiles_are_even() -> None:
+    """Whole inputs and weights in their home too."""
+    homes = 0
+    for seed in range(CASES):
+        nest, chip, mapping, _ = random_case(np.random.default_rng(seed))
+        if not is_even(mapping, nest) or has_taps(nest) or any(len(index) > 2 for operand in nest.operands for index in operand.indices):
+            continue
+        chip = msgspec.structs.replace(chip, widths=msgspec.structs.replace(chip.widths, partial=chip.widths.output))
+        exact = occupied_bytes(mapping, nest, chip, Conventions())
+        found = nominal_bytes(mapping, nest, chip, average_lanes(used_lanes(mapping, chip), nest))
+        assert found == pytest.approx(exact), f"seed {seed}"
+        homes += bool(chip.homes)
+    assert homes > 5
 
 
 def test_cycles_are_no_fewer_than_the_steps() -> None:

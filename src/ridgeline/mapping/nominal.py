@@ -273,7 +273,9 @@ def occupied_bytes(mapping: LoopMapping, nest: Nest, chip: Chip, lanes: Lanes) -
     for operand in nest.operands:
         levels = mapping.chain(operand.name, chip)[::-1]
         below = spread(levels, lanes)
-        for number, level in enumerate(levels[:-1]):
+        for number, level in enumerate(levels):
+            if level is chip.levels[0]:
+                continue
             inner = mapping.positions[operand.name][levels[number - 1].name] if number else len(mapping.loops)
             loops = [(loop.axis, loop.size, place) for place, loop in enumerate(mapping.loops) if loop.array is None and loop.size > 1]
             lanes_inside = [factor for part in below[: number + 1] for factor in part]

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
 from ridgeline.algorithm.nest import parse
 from ridgeline.errors import DoesNotFitError
-from ridgeline.hardware.chip import read_chip
+from ridgeline.hardware.chip import TENSORS, Level, read_chip
 from ridgeline.mapping.estimate import estimate
 from ridgeline.mapping.loops import Conventions, Loop, LoopMapping
 from ridgeline.mapping.outline import outline
+from ridgeline.mapping.text import nest_text
 from ridgeline.testing.loops import Case, random_case
 
 CASES = 150
@@ -66,3 +68,27 @@ def test_tiles_of_a_convolution() -> None:
     assert dict(found.tiles["input"].shape) == {"c": 4, "y": 5, "x": 17}
     assert found.tiles["input"].elements == 4 * 5 * 17
     assert found.loops == inner
+
+
+def test_whole_tensors_stay_where_they_are_at_home() -> None:
+    """Inputs and outputs at home in the buffer: the loop over m brings weights to it, and what it holds whole is not moved by it."""
+    nest = parse("y c, c m -> y m", axes={"y": 4, "m": 6, "c": 8}, multiplies=True)
+    chip = msgspec.structs.replace(read_chip("tpu-like"), homes={"input": "sram_2mb", "output": "sram_2mb"})
+    loops = (Loop(axis="m", size=6), Loop(axis="y", size=4), Loop(axis="c", size=8))
+    positions = {"input": {"sram_2mb": 0}, "weight": {"dram": 0, "rf_128b": 1}, "output": {"sram_2mb": 0, "rf_2b": 2}}
+    mapping = LoopMapping(loops=loops, positions=positions)
+    outer, buffer, sums, weights = outline(mapping, nest, chip, Conventions())
+    assert (outer.level, dict(outer.tiles["weight"].shape), list(outer.tiles)) == ("dram", {"c": 8, "m": 6}, ["weight"])
+    assert [(link.tensor, link.child, link.parent_bytes) for link in outer.links] == [("weight", "rf_128b", 48.0)]
+    assert {tensor: dict(tile.shape) for tensor, tile in buffer.tiles.items()} == {"input": {"y": 4, "c": 8}, "output": {"y": 4, "m": 6}}
+    assert (outer.loops, buffer.loops, sums.loops, weights.loops) == ((), loops[:1], (), loops[1:])
+    assert nest_text(mapping, chip).splitlines()[:3] == ["[dram: weight]", "[sram_2mb: input, output]", "for m in 6"]
+    moved = replace(mapping, positions={**positions, "weight": {"dram": 0, "sram_2mb": 1, "rf_128b": 1}})
+    chip = msgspec.structs.replace(chip, levels=tuple(_open(level) if level.name == "sram_2mb" else level for level in chip.levels))
+    outer, buffer, *_ = outline(moved, nest, chip, Conventions())
+    assert (outer.loops, buffer.loops) == (loops[:1], ()), "the loop that brings the weights is outside of the buffer's tile"
+
+
+def _open(level: Level) -> Level:
+    """A level that keeps every tensor."""
+    return msgspec.structs.replace(level, keeps=TENSORS, ports=())

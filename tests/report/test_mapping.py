@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from ridgeline.flows.map import MapOptions, map_network
-from ridgeline.hardware.chip import read_chip
+from ridgeline.hardware.chip import CHIPS, read_chip
 from ridgeline.report.mapping import MappingReport, heaviest, pictures, render_mapping, waited
 from ridgeline.report.nest import LANES, Memory, line_width, nest_svg, percent, size
 
@@ -45,6 +46,20 @@ def test_the_picture_shows_what_the_json_says(summary: dict[str, Any]) -> None:
     assert len(list(root.iter("polygon"))) == len(links)
     for link in links:
         assert any(text and f" {size(link['parent_bytes'])}" in text for text in texts)
+
+
+def test_tensors_at_home_on_the_chip_have_no_line_from_outside(tmp_path: Path) -> None:
+    text = (CHIPS / "eyeriss-256.toml").read_text().replace("[array]", '[homes]\ninput = "glb"\noutput = "glb"\n\n[array]')
+    (tmp_path / "inside.toml").write_text(text)
+    found = map_network(MapOptions(network="resnet8", chip=str(tmp_path / "inside.toml"), layers="shortcut"))
+    for layer in found["layers"]:
+        outer, buffer = layer["mapping"]["levels"][:2]
+        assert (list(outer["tiles"]), [link["tensor"] for link in outer["links"]]) == (["weight"], ["weight"])
+        assert set(buffer["tiles"]) == {"input", "output"}
+        root = ElementTree.fromstring(nest_svg(layer, MEMORIES, CHIP.array))
+        colours = [item.get("style") for item in root.iter("rect") if item.get("class") == "tile-edge"]
+        assert colours[:3] == [f"--colour:{LANES[tensor]}" for tensor in ("weight", "input", "output")]
+        assert len(list(root.iter("polygon"))) == sum(len(level["links"]) for level in layer["mapping"]["levels"])
 
 
 def test_what_is_drawn_lies_within_the_picture(summary: dict[str, Any]) -> None:

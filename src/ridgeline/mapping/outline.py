@@ -11,7 +11,7 @@ from ridgeline.hardware.chip import Chip, Level, Widths
 from ridgeline.mapping.access import Access
 from ridgeline.mapping.count import Transfer, transfers
 from ridgeline.mapping.estimate import tile_bytes, tile_elements, used_instances
-from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, is_inside
+from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, home, is_inside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Link:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
     """One level. `loops` are those between its tiles and the next level's, outermost first; where tensors stand at different positions, the
-    outermost one of this level and all inside it counts."""
+    outermost one of this level and all inside it counts, but for tensors that have their home there while others have tiles."""
 
     level: str
     instances: int
@@ -52,7 +52,7 @@ class Outline:
 def outline(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventions) -> tuple[Outline, ...]:
     """The levels that keep a tensor, outermost first."""
     kept = [level for level in chip.levels if any(level.name in levels for levels in mapping.positions.values())]
-    own = [min(levels[level.name] for levels in mapping.positions.values() if level.name in levels) for level in kept]
+    own = [_outermost(mapping, chip, level) for level in kept]
     begins = [min(own[number:]) for number in range(len(own))]
     bytes_of, moved = tile_bytes(mapping, nest, chip, conventions), transfers(mapping, nest, chip, conventions)
     return tuple(
@@ -68,6 +68,12 @@ def outline(mapping: LoopMapping, nest: Nest, chip: Chip, conventions: Conventio
         )
         for level, start, stop in zip(kept, begins, [*begins[1:], len(mapping.loops)], strict=True)
     )
+
+
+def _outermost(mapping: LoopMapping, chip: Chip, level: Level) -> int:
+    """Where a level's tiles stand; outside of all loops if it holds whole tensors only."""
+    tiled = [levels[level.name] for tensor, levels in mapping.positions.items() if level.name in levels and home(chip, tensor) is not level]
+    return min(tiled, default=0)
 
 
 def _tile(mapping: LoopMapping, nest: Nest, place: tuple[str, Level], size: float, conventions: Conventions) -> Tile:

@@ -195,6 +195,14 @@ AXES = ", ".join(LOOP_AXES)
         ('whole = ["r"]', 'whole = ["s"]', f"loops.weight_register names the loop axis 's'; loop axes are {AXES}"),
         ('order = ["y", "n", "m"]', 'order = ["p"]', f"loops.glb names the loop axis 'p'; loop axes are {AXES}"),
         ('axes = ["x", "m"]', "factors = { x = 4, m = 8 }", "unroll.columns: its factors make 32, but the array has 16 along 'columns'"),
+        ("[array]", '[homes]\ninput = "gbl"\n\n[array]', "homes.input: no level is called 'gbl'; there are dram, glb, input_register, "),
+        ("[array]", '[homes]\nweight = "glb"\n\n[array]', "homes.weight: level 'glb' does not keep the weight"),
+        (
+            "[array]",
+            '[homes]\nweight = "weight_register"\n\n[array]',
+            "homes.weight: level 'weight_register' does not serve 'rows'; one instance must hold the whole tensor",
+        ),
+        ("[array]", '[homes]\nsums = "glb"\n\n[array]', "Invalid enum value 'sums' - at `key` in `$.homes`"),
         ("[array]", "[array", "is no TOML: Expected ']' at the end of a table declaration"),
     ],
 )
@@ -219,6 +227,11 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     path.write_bytes(bytes(range(256)))
     with pytest.raises(InputError, match=re.escape(f"chip file '{path}' is no TOML")):
         read_chip(path)
+
+
+def test_homes_are_read(tmp_path: Path) -> None:
+    chip = read_chip(_edited(tmp_path, "[array]", '[homes]\ninput = "glb"\noutput = "glb"\n\n[array]'))
+    assert chip.homes == {"input": "glb", "output": "glb"}
 
 
 def test_a_chip_is_frozen() -> None:

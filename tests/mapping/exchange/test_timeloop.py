@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import yaml
@@ -179,6 +181,18 @@ def test_what_has_no_form() -> None:
     inner = {"input": {"dram": 0, "glb": 1, "input_register": 8}, "weight": {"dram": 0, "weight_register": 8}}
     twice = refused(split, output={"dram": 0, "glb": 1, "sum_register": 8}, **inner)
     assert twice == "'glb' has two loops over axis 'm', with others between them; Timeloop has one"
+
+
+def test_a_chip_whose_tensors_stay_inside_has_no_form(folder: Path) -> None:
+    text = timeloop_mapping(MAPPING, NEST, CHIP)
+    (folder / "outside.yaml").write_text(text)
+    chip = msgspec.structs.replace(CHIP, homes={"input": "glb"})
+    inside = replace(MAPPING, positions={**MAPPING.positions, "input": {"glb": 0, "input_register": 6}})
+    message = r"homes\.input is 'glb'; Timeloop's tensors begin and end at the outermost level"
+    with pytest.raises(UnsupportedError, match=message):
+        timeloop_mapping(inside, NEST, chip)
+    with pytest.raises(UnsupportedError, match=message):
+        read_timeloop_mapping(folder / "outside.yaml", NEST, chip)
 
 
 @settings(max_examples=60, deadline=None)

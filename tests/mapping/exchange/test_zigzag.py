@@ -240,3 +240,13 @@ def test_latency_is_chosen_beside_the_counts() -> None:
 def test_a_tile_that_does_not_fit() -> None:
     with pytest.raises(DoesNotFitError, match="level 'rf_2b' of chip 'tpu-like', which holds 2"):
         estimate(moved(rf_output=4), CONV, TPU, ZIGZAG)
+
+
+def test_a_chip_whose_tensors_stay_inside_has_no_form(tmp_path: Path) -> None:
+    chip = msgspec.structs.replace(TPU, homes={"output": TPU.levels[1].name})
+    made = layer(next(case for case in CASES if case["accelerator"] == "tpu_like"), "conv")
+    path = written(tmp_path, [{"name": "conv", "spatial_mapping": {}, "temporal_ordering": []}])
+    with pytest.raises(UnsupportedError, match=r"homes\.output is 'sram_2mb'; ZigZag's tensors begin and end at the outermost level"):
+        read_mappings(path, [made], chip)
+    with pytest.raises(UnsupportedError, match=r"layer 'conv' in ZigZag's mapping YAML: chip 'tpu-like': homes\.output is 'sram_2mb'"):
+        write_mappings([made], [LoopMapping(loops=(), positions={})], chip)

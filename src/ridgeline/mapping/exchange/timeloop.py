@@ -70,7 +70,11 @@ Place: TypeAlias = Level | Fan
 
 
 def places(chip: Chip) -> tuple[Place, ...]:
-    """Levels and fan-outs, the outermost first. Raises UnsupportedError for levels that do not lie within each other."""
+    """Levels and fan-outs, the outermost first. Raises UnsupportedError for levels that do not lie within each other, and for tensors that begin or
+    end inside."""
+    if chip.homes:
+        tensor, level = next(iter(chip.homes.items()))
+        raise UnsupportedError(f"chip '{chip.name}': homes.{tensor} is '{level}'; Timeloop's tensors begin and end at the outermost level")
     found: list[Place] = []
     for outer, inner in pairwise((*chip.levels, None)):
         assert outer is not None
@@ -268,15 +272,16 @@ def _without_idle(loops: Sequence[Loop], positions: Mapping[str, Mapping[str, in
 
 def timeloop_mapping(mapping: LoopMapping, nest: Nest, chip: Chip, dimensions: Mapping[str, str] | None = None) -> str:
     """The YAML text: the same counts in Timeloop's form. Raises UnsupportedError for a mapping that has no such form: tensors of one level at
-    different loops, two loops of one level over one axis, levels that do not lie within each other."""
+    different loops, two loops of one level over one axis, levels that do not lie within each other, tensors that begin or end inside."""
     check(mapping, nest, chip)
+    all_places = places(chip)
     names = dimension_names(nest) if dimensions is None else {axis: name for name, axis in dimensions.items() if axis in nest.axes}
     mapping = _without_idle(mapping.loops, mapping.positions)
     timed = [loop for loop in mapping.loops if loop.array is None]
     ends = _ends(mapping, nest, chip)
     slots: dict[str, list[Loop]] = {}
     begin = 0
-    for place in places(chip):
+    for place in all_places:
         if isinstance(place, Level):
             slots[place.name] = _merged(timed[begin : ends[place.name]], nest, place.name)
             begin = ends[place.name]
@@ -287,7 +292,7 @@ def timeloop_mapping(mapping: LoopMapping, nest: Nest, chip: Chip, dimensions: M
     _check_order(mapping, written, nest)
     residuals = dict(zip(map(id, written), _residuals(written, nest), strict=True))
     lines = ["mapping:"]
-    for place in places(chip):
+    for place in all_places:
         if isinstance(place, Level):
             kept = [tensor for tensor in TENSORS if place.name in mapping.positions[tensor]]
             passing = [TENSOR_NAMES[tensor] for tensor in TENSORS if tensor not in kept]

@@ -120,6 +120,9 @@ def is_convolution(nest: Nest) -> bool:
 def _check_chip(chip: Chip) -> None:
     if len(chip.array) > MOST_AXES:
         raise UnsupportedError(f"chip '{chip.name}' has an array of {len(chip.array)} axes; ZigZag knows {MOST_AXES}")
+    if chip.homes:
+        tensor, level = next(iter(chip.homes.items()))
+        raise UnsupportedError(f"chip '{chip.name}': homes.{tensor} is '{level}'; ZigZag's tensors begin and end at the outermost level")
 
 
 def _names(nest: Nest) -> dict[str, str]:

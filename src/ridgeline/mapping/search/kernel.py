@@ -530,6 +530,7 @@ GOAL = np.dtype(
         ("most", np.float64),  # the worth from which a state is dropped
         ("most_energy", np.float64),
         ("most_cycles", np.float64),
+        ("canonical", np.int8),  # whether to drop a mapping for another that is no worse
     ]
 )
 ENERGY, CYCLES, PRODUCT, SUM = range(4)
@@ -586,8 +587,7 @@ def _expand(p, source, target, slot, axis, order, mode, needed, first, goal):
         factor = _next_factor(mode, left, 0)
         if needed and factor == 1:
             factor = _next_factor(mode, left, 1)
-        # To find a first mapping, what another does as well counts too: the other may have been set aside.
-        alone = p.prior[slot] >= 0 and goal.most < np.inf
+        alone = p.prior[slot] >= 0 and goal.canonical
         for a in range(p.axes):
             alone = alone and source[i].factors[slot, a] == 1
         while factor:

@@ -29,6 +29,7 @@ NAMES = {"energy": (1, 0), "latency": (0, 1), "edp": (1, 1), "ed2p": (1, 2)}
 MOST_POWER = 9
 MOST_RATES = 60
 TOLERANCE = 1e-9
+FIRST_SHARES = (0.15, 0.3)  # of a budget by which least energy and least cycles are left, the ends of the hull
 Progress: TypeAlias = Callable[[int, int], None]
 Point: TypeAlias = tuple[float, float]  # energy, cycles
 
@@ -77,6 +78,7 @@ class _Study:
     chip: Chip
     space: SpaceName
     conventions: Conventions
+    start: float
     stop: float | None
     nests: Sequence[Nest]
     times: Sequence[int]
@@ -85,13 +87,14 @@ class _Study:
     known: list[list[tuple[LoopMapping, Estimate]]] = field(default_factory=list[list[tuple[LoopMapping, Estimate]]])
     covered: Covered = field(default_factory=Covered)
 
-    def solve(self, goals: Sequence[Goal]) -> list[Found]:
-        """A goal for each nest."""
+    def solve(self, goals: Sequence[Goal], *, share: float = 1.0) -> list[Found]:
+        """A goal for each nest, done when so much of the budget is spent."""
         done = 0
+        end = None if self.stop is None else self.start + share * (self.stop - self.start)
 
         def one(number: int) -> Found:
             nonlocal done
-            nest, stop = self.nests[number], self._stop(number)
+            nest, stop = self.nests[number], self._stop(number, end)
             if number not in self.prepared:
                 self.prepared[number] = prepare(nest, self.chip, self.space, self.conventions)
             found = best_mapping(nest, self.chip, goals[number], stop=stop, known=self.known[number], prepared=self.prepared[number])
@@ -106,12 +109,12 @@ class _Study:
             self.covered += item.covered
         return found
 
-    def _stop(self, number: int) -> float | None:
+    def _stop(self, number: int, end: float | None) -> float | None:
         """A fair part of the time that is left: two layers at a time."""
-        if self.stop is None:
+        if end is None:
             return None
         now = perf_counter()
-        return now + max(0.0, self.stop - now) * min(1.0, 2 / (len(self.nests) - number + 1))
+        return now + max(0.0, end - now) * min(1.0, 2 / (len(self.nests) - number + 1))
 
     def totals(self, found: Sequence[Found]) -> Point:
         return (
@@ -138,8 +141,8 @@ def map_nests(
     places = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     unique = [nests[keys.index(key)] for key in places]
     study = _Study(
-        chip=chip, space=space, conventions=conventions or Conventions(), stop=None if budget_s is None else start + budget_s, nests=unique,
-        times=[keys.count(key) for key in places], progress=progress or (lambda done, total: None),
+        chip=chip, space=space, conventions=conventions or Conventions(), start=start, stop=None if budget_s is None else start + budget_s,
+        nests=unique, times=[keys.count(key) for key in places], progress=progress or (lambda done, total: None),
         known=[[] for _ in unique],
     )  # fmt: skip
     found, gap = _search(study, objective)
@@ -198,8 +201,8 @@ def _product(study: _Study, objective: Objective) -> tuple[list[Found], float]:
         if value < least:
             best, least = found, value
 
-    see(study.solve([LEAST_ENERGY] * len(study.nests)), 1, 0)
-    see(study.solve([LEAST_CYCLES] * len(study.nests)), 0, 1)
+    see(study.solve([LEAST_ENERGY] * len(study.nests), share=FIRST_SHARES[0]), 1, 0)
+    see(study.solve([LEAST_CYCLES] * len(study.nests), share=FIRST_SHARES[1]), 0, 1)
     lowest = 0.0
     for _ in range(MOST_RATES):
         corner = min(_corners(lines), key=lambda point: objective.worth(*point))

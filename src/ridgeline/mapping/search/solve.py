@@ -30,7 +30,7 @@ from ridgeline.mapping.search.reason import why_none
 from ridgeline.mapping.search.space import Space, SpaceName, least_energy, least_energy_anywhere, spaces, unrollings
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-WIDTHS = (200, 3_000, 40_000, 100_000)  # states of a slot that go on: a state takes 1.8 KB, and four times as many grow from them
+WIDTHS = (200, 1_500, 12_000, 100_000)  # states of a slot that go on: a state takes 1.8 KB, and four times as many grow from them
 PARALLEL = 20_000  # states of a slot from which it is worth the threads
 THREADS = 2
 HURRIED = (1, 20)  # states that go on once the budget is spent: to end, or to find a first mapping
@@ -51,8 +51,8 @@ class Goal:
     def worth(self, energy_pj: float, cycles: float) -> float:
         return float(kernel.worth(self.kind, self.rate, energy_pj, cycles))
 
-    def record(self, most: float) -> Any:
-        values = (self.kind, self.rate, most, self.most_energy_pj * (1 + SLACK), self.most_cycles)
+    def record(self, most: float, *, canonical: bool = True) -> Any:
+        values = (self.kind, self.rate, most, self.most_energy_pj * (1 + SLACK), self.most_cycles, canonical)
         return np.array([values], kernel.GOAL)[0]
 
 
@@ -156,13 +156,15 @@ def _taken(pool: Array, places: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Step:
-    """One axis of one order at a slot; `first` is the first boundary outside, and an axis that is needed has more than one trip."""
+    """One axis of one order at a slot; `first` is the first boundary outside, and an axis that is needed has more than one trip. Among few
+    states, one may be dropped for another that has been set aside: then all count, canonical or not."""
 
     slot: int
     axis: int
     order: int
     first: int
     needed: bool
+    canonical: bool
 
 
 class _Run:
@@ -266,9 +268,9 @@ class _Run:
     def _grow(self, space: Space, pool: Array, slot: int, width: int) -> Array:
         """Every order and every factor of the loops in time at a slot."""
         slots = space.problem["boundary_slot"][: space.problem["boundaries"]]
-        first = int(np.searchsorted(slots, slot))
+        first, canonical = int(np.searchsorted(slots, slot)), width > WIDTHS[0] or self.found is not None
         def grow(number: int) -> Array:
-            return self._ordered(space, pool, _Step(slot=slot, axis=0, order=number, first=first, needed=False), width)
+            return self._ordered(space, pool, _Step(slot=slot, axis=0, order=number, first=first, needed=False, canonical=canonical), width)
 
         numbers = range(len(space.orders[slot]))
         if len(pool) * len(numbers) < PARALLEL:
@@ -300,10 +302,11 @@ class _Run:
         if self.late:
             pool = self._narrow(space, pool, step.slot, HURRIED[1], merged=False)
         room, mode = max(64, 4 * len(pool)), space.modes[step.slot, step.axis]
+        goal = self.goal.record(self.most, canonical=step.canonical)
         while True:
             target = np.empty(room, kernel.STATE)
             made, large, bounded, merged, short = kernel.expand(
-                space.problem, pool, target, step.slot, step.axis, step.order, mode, step.needed, step.first, self.goal.record(self.most)
+                space.problem, pool, target, step.slot, step.axis, step.order, mode, step.needed, step.first, goal
             )
             if not short:
                 self._add(Covered(counted=made + bounded + merged, large=large, bounded=bounded, merged=merged))

@@ -194,12 +194,18 @@ class _Run:
         for width, behind in zip(WIDTHS, (None, *WIDTHS), strict=False):
             for space in even:
                 self._search_open(space, width)
-            if behind is not None:
-                with ThreadPoolExecutor(THREADS) as threads:
-                    list(threads.map(partial(self._search_open, width=behind), others))
-        if all(self._is_proven(space) for space in even):
-            for space in others:
-                self._search_open(space, WIDTHS[-1])
+            proven = all(self._is_proven(space) for space in even)
+            if behind is not None and not proven:
+                self._search_others(others, behind)
+            if proven:
+                for later in dict.fromkeys((WIDTHS[0], *WIDTHS[WIDTHS.index(width) :])):
+                    self._search_others(others, later)
+                break
+
+    def _search_others(self, others: Sequence[Space], width: int) -> None:
+        """Side by side."""
+        with ThreadPoolExecutor(THREADS) as threads:
+            list(threads.map(partial(self._search_open, width=width), others))
 
     def _is_proven(self, space: Space) -> bool:
         return self.set_aside[space] >= self.most * (1 - SLACK)

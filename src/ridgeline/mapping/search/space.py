@@ -516,7 +516,7 @@ def unrollings(space: Space) -> tuple[Array, int]:
     for slot in space.slots:
         if slot.array is not None:
             sizes = [space.nest.axes[axis] for axis in space.axes]
-            most[slot.array] = max(int(prod(factors)) for factors in _spread_factors(space, slot.array, sizes))
+            most[slot.array] = int(_spread_factors(space, slot.array, sizes, 1).prod(axis=1).max(initial=1))
     for share in SHARES:
         fewer = _unrolled(space, {array: ceil(share * size) for array, size in most.items()})
         if fewer is not None:
@@ -527,44 +527,47 @@ def unrollings(space: Space) -> tuple[Array, int]:
 def _unrolled(space: Space, least: Mapping[str, int]) -> Array | None:
     """The choices that use so many multipliers along each axis of the array at least; None if they are too many."""
     chip, nest, axes = space.chip, space.nest, space.axes
-    rows: list[Array] = [np.ones((len(space.slots), len(axes)), np.int32)]
+    sizes = np.array([nest.axes[axis] for axis in axes], np.int64)
+    rows = np.ones((1, len(space.slots), len(axes)), np.int32)
     for number, slot in enumerate(space.slots):
         if slot.array is None:
             continue
-        grown: list[Array] = []
-        for row in rows:
-            left = [-(-nest.axes[axis] // int(prod(row[:, place].tolist()))) for place, axis in enumerate(axes)]
-            for chosen in _spread_factors(space, slot.array, left):
-                if prod(chosen) < least.get(slot.array, 1):
-                    continue
-                copy = row.copy()
-                copy[number] = chosen
-                grown.append(copy)
-            if len(grown) > MOST_UNROLLED:
+        left, kind = np.unique(-(-sizes // rows.prod(axis=1, dtype=np.int64)), axis=0, return_inverse=True)
+        choices: list[Array] = []
+        total, times = 0, np.bincount(kind.ravel())
+        for each, count in zip(left, times, strict=True):
+            choices.append(_spread_factors(space, slot.array, each.tolist(), least.get(slot.array, 1)))
+            total += count * len(choices[-1])
+            if total > MOST_UNROLLED:
                 return None
-        rows = _unlike(grown, number, space)
-    if not rows and not least:
+        rows = np.repeat(rows, np.array([len(chosen) for chosen in choices])[kind.ravel()], axis=0)
+        if len(rows):
+            rows[:, number] = np.concatenate([choices[each] for each in kind.ravel()])
+            rows = _unlike(rows, number, space)
+    if not len(rows) and not least:
         raise DoesNotFitError(why_none(nest, chip, space.conventions, split=space.name != "timeloop"))
-    return np.stack(rows) if rows else None
+    return rows if len(rows) else None
 
 
-def _unlike(rows: Sequence[Array], number: int, space: Space) -> list[Array]:
+def _unlike(rows: Array, number: int, space: Space) -> Array:
     """Neighbouring slots of the array are one to the data: of choices with the same product along every axis, one."""
     start = number
     while start > 0 and space.slots[start - 1].array is not None:
         start -= 1
-    kept: dict[bytes, Array] = {}
-    for row in rows:
-        kept.setdefault(row[:start].tobytes() + row[start : number + 1].prod(axis=0).tobytes(), row)
-    return list(kept.values())
+    if start == number:
+        return rows
+    together = rows[:, start : number + 1].prod(axis=1, dtype=np.int64)
+    _, first = np.unique(np.concatenate([rows[:, :start].reshape(len(rows), -1), together], axis=1), axis=0, return_index=True)
+    return rows[np.sort(first)]
 
 
-def _spread_factors(space: Space, array: str, left: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Factors of every axis over one axis of the array."""
+def _spread_factors(space: Space, array: str, left: Sequence[int], least: int) -> Array:
+    """Factors of every axis over one axis of the array, with so many multipliers in use at least (choices, axes)."""
     chip, axes = space.chip, space.axes
     rule, size = chip.unroll.get(array), chip.array[array]
     choices = [_spread_choices(rule, axis, left[place], size, space.name) for place, axis in enumerate(axes)]
-    yield from _products(choices, size)
+    found = [chosen for chosen in _products(choices, size) if prod(chosen) >= least]
+    return np.array(found, np.int32).reshape(len(found), len(axes))
 
 
 def _spread_choices(rule: Unroll | None, axis: str, left: int, size: int, name: SpaceName) -> list[int]:

@@ -154,6 +154,13 @@ def _taken(pool: Array, places: Array) -> Array:
     return pool.view(RAW)[places].view(kernel.STATE)
 
 
+def _with_small_tiles(ordered: Array, pool: Array, limit: int) -> Array:
+    """Half of the places for the smallest tiles, which levels still to come have room for."""
+    most = limit - limit // 2
+    tiles = pool["current"][ordered[most:]].astype(np.float64).clip(min=1).prod(axis=1)
+    return np.concatenate([ordered[:most], ordered[most:][np.argsort(tiles, kind="stable")]])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Step:
     """One axis of one order at a slot; `first` is the first boundary outside, and an axis that is needed has more than one trip. Among few
@@ -175,6 +182,7 @@ class _Run:
         self.prepared = prepared
         self.stop = stop
         self.most = inf
+        self.looks = 0  # 1 where the first found nothing, 2 after that
         self.found: tuple[LoopMapping, Estimate] | None = None
         self.set_aside = {space: self._least(space) for space in prepared.spaces}  # of mappings not looked at, the least worth there can be
         self.left_out = self._least_left_out()
@@ -184,7 +192,8 @@ class _Run:
 
     @property
     def late(self) -> bool:
-        return self.stop is not None and perf_counter() > self.stop
+        """Time is up; but for a first mapping, the first looks take what they take."""
+        return self.stop is not None and perf_counter() > self.stop and (self.found is not None or self.looks == 2)
 
     def search_all(self) -> None:
         """With growing widths, until every space is proven to hold nothing better. Spaces where the tensors of a level hold the tiles of different
@@ -215,6 +224,11 @@ class _Run:
         if not self._is_proven(space) and not (self.late and self.found is not None):
             self.set_aside[space] = inf
             self.search(space, width)
+            if self.looks == 0 and self.found is None:
+                self.looks = 1
+                self.set_aside[space] = inf
+                self.search(space, width)
+            self.looks = 2
 
     def _least(self, space: Space, multipliers: int = 0) -> float:
         """That no mapping of a space goes below, with so many multipliers in use."""
@@ -330,8 +344,10 @@ class _Run:
         if len(pool) > limit:
             values = self._values(pool)
             ordered = np.argsort(values, kind="stable")
+            if self.found is None and self.looks and limit > 1:
+                ordered = _with_small_tiles(ordered, pool, limit)
             with self._lock:
-                self.set_aside[space] = min(self.set_aside[space], float(values[ordered[limit]]))
+                self.set_aside[space] = min(self.set_aside[space], float(values[ordered[limit:]].min()))
             pool = _taken(pool, ordered[:limit])
         return pool
 

@@ -113,7 +113,8 @@ def spaces(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName) ->
     _check(nest, chip, conventions, name)
     choices = [choice for kept in keeps(chip) for choice in _nestings(kept, chip, name)]
     choices.sort(key=lambda choice: sum(bool(slot.within) for slot in choice))
-    found = (_space(nest, chip, conventions, name, choice) for choice in choices[:MOST_SPACES])
+    bounds: dict[object, float] = {}
+    found = [_space(nest, chip, conventions, name, choice, bounds) for choice in choices[:MOST_SPACES]]
     return tuple(space for space in found if not space.is_empty), len(choices) > MOST_SPACES
 
 
@@ -251,7 +252,10 @@ def _slots(chip: Chip, nesting: Nesting) -> tuple[Slot, ...]:
     return tuple(slots)
 
 
-def _space(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName, nesting: Nesting) -> Space:
+def _space(
+    nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName, nesting: Nesting, bounds: dict[object, float]
+) -> Space:
+    """`bounds` are those of groups of boundaries that other spaces have too."""
     axes = tuple(axis for axis, size in nest.axes.items() if size > 1) or tuple(nest.axes)[:1]
     slots = _slots(chip, nesting)
     problem = _problem(nest, chip, conventions, axes)
@@ -261,7 +265,7 @@ def _space(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName, ne
     _fill_boundaries(problem, chip, slots)
     _fill_prior(problem, chip, slots)
     _fill_floors(problem)
-    _fill_beyond(problem)
+    _fill_beyond(problem, bounds)
     last = len(slots) - 1
     modes = np.array([[_mode(slot, axis, chip, name, outermost=number == last) for axis in axes] for number, slot in enumerate(slots)])
     return Space(
@@ -385,7 +389,7 @@ def _cycles(problem: Any, tensor: int, direction: int) -> tuple[float, float]:
     return (0.0, read * share) if direction == 0 else (write, write * share)
 
 
-def _fill_beyond(problem: Any) -> None:
+def _fill_beyond(problem: Any, bounds: dict[object, float]) -> None:
     """What the levels outside the array must move beyond every element once, because they are too small: bounds of neighbouring boundaries, a tensor
     once in each group."""
     outside = [item for item in _boundaries(problem) if problem["boundary_slot"][item[0]] > problem["last_spread"]]
@@ -398,24 +402,31 @@ def _fill_beyond(problem: Any) -> None:
         if not group or all(np.isinf(problem["capacity_bits"][child]) for _, child, _ in group.values()):
             continue
         inner = min(boundary for boundary, _, _ in group.values()) + 1
-        problem["beyond"][:inner] += _beyond(problem, group, {t: _energies(problem, t, child, parent) for t, (_, child, parent) in group.items()})
+        energies = {tensor: _energies(problem, tensor, child, parent) for tensor, (_, child, parent) in group.items()}
+        problem["beyond"][:inner] += _beyond(problem, group, energies, bounds)
         root = {tensor: item for tensor, item in group.items() if item[2] == 0}
         if not root:
             continue
         for direction in range(2):
             units = {tensor: _cycles(problem, tensor, direction) for tensor in root}
             if any(again for _, again in units.values()):
-                problem["beyond_cycles"][:inner, direction] += _beyond(problem, root, units)
+                problem["beyond_cycles"][:inner, direction] += _beyond(problem, root, units, bounds)
 
 
-def _beyond(problem: Any, group: Mapping[int, tuple[int, int, int]], units: Mapping[int, tuple[float, float]]) -> float:
+def _beyond(
+    problem: Any, group: Mapping[int, tuple[int, int, int]], units: Mapping[int, tuple[float, float]], bounds: dict[object, float]
+) -> float:
     """The least cost of a group, less the cost of passing once."""
-    member, first, again = np.full(3, -1, np.int64), np.zeros(3), np.zeros(3)
-    for tensor, (boundary, _, _) in group.items():
-        member[tensor] = boundary
-        first[tensor], again[tensor] = (unit * problem["whole_bits"][tensor] for unit in units[tensor])
-    least = float(kernel.least_of_group(problem, member, first, again))
-    return max(0.0, least - float(first.sum())) if np.isfinite(least) else 0.0
+    order = sorted({boundary for boundary, _, _ in group.values()})
+    key = tuple((tensor, order.index(boundary), child, units[tensor]) for tensor, (boundary, child, _) in sorted(group.items()))
+    if key not in bounds:
+        member, first, again = np.full(3, -1, np.int64), np.zeros(3), np.zeros(3)
+        for tensor, (boundary, _, _) in group.items():
+            member[tensor] = boundary
+            first[tensor], again[tensor] = (unit * problem["whole_bits"][tensor] for unit in units[tensor])
+        least = float(kernel.least_of_group(problem, member, first, again))
+        bounds[key] = max(0.0, least - float(first.sum())) if np.isfinite(least) else 0.0
+    return bounds[key]
 
 
 def _whole_elements(problem: Any, tensor: int) -> float:
@@ -530,7 +541,7 @@ def _unrolled(space: Space, least: Mapping[str, int]) -> Array | None:
     sizes = np.array([nest.axes[axis] for axis in axes], np.int64)
     rows = np.ones((1, len(space.slots), len(axes)), np.int32)
     for number, slot in enumerate(space.slots):
-        if slot.array is None:
+        if slot.array is None or not len(rows):
             continue
         left, kind = np.unique(-(-sizes // rows.prod(axis=1, dtype=np.int64)), axis=0, return_inverse=True)
         choices: list[Array] = []
@@ -566,8 +577,11 @@ def _spread_factors(space: Space, array: str, left: Sequence[int], least: int) -
     chip, axes = space.chip, space.axes
     rule, size = chip.unroll.get(array), chip.array[array]
     choices = [_spread_choices(rule, axis, left[place], size, space.name) for place, axis in enumerate(axes)]
-    found = [chosen for chosen in _products(choices, size) if prod(chosen) >= least]
-    return np.array(found, np.int32).reshape(len(found), len(axes))
+    rows = np.ones((1, 0), np.int64)
+    for chosen in choices:
+        rows = np.column_stack([np.repeat(rows, len(chosen), axis=0), np.tile(np.array(chosen, np.int64), len(rows))])
+        rows = rows[rows.prod(axis=1) <= size]
+    return rows[rows.prod(axis=1) >= least].astype(np.int32)
 
 
 def _spread_choices(rule: Unroll | None, axis: str, left: int, size: int, name: SpaceName) -> list[int]:
@@ -580,16 +594,6 @@ def _spread_choices(rule: Unroll | None, axis: str, left: int, size: int, name: 
         if closed or (rule.axes is not None and axis not in rule.axes):
             return [1]
     return [factor for factor in _factors(left, name) if factor <= size]
-
-
-def _products(choices: Sequence[Sequence[int]], most: int) -> Iterator[tuple[int, ...]]:
-    if not choices:
-        yield ()
-        return
-    for factor in choices[0]:
-        if factor <= most:
-            for rest in _products(choices[1:], most // factor):
-                yield (factor, *rest)
 
 
 def _factors(left: int, name: SpaceName) -> list[int]:

@@ -19,6 +19,7 @@ FIGURES = {
     "counts": "bench.counts:measure",
     "mapper": "bench.mapper:measure",
     "baselines": "bench.baselines:measure",
+    "fuse": "bench.fuse:measure",
     "architecture": "bench.architecture:measure",
     "mapper-zigzag": "bench.mapper_zigzag:measure",
     "pipeline": "bench.pipeline:measure",

@@ -141,6 +141,8 @@ def test_chips_without_a_level_for_it() -> None:
     assert shared_level(read_chip("tpu-like")).name == "sram_2mb"
     with pytest.raises(InputError, match="no level on it serves the whole array and keeps inputs and outputs"):
         shared_level(read_chip("systolic-32"))
+    with pytest.raises(InputError, match="its homes already say that the weight stays"):
+        shared_level(msgspec.structs.replace(chip(100), homes={"weight": "buffer"}))
 
 
 class Priced:

@@ -116,6 +116,8 @@ def fuse(
 
 def shared_level(chip: Chip) -> Level:
     """The outermost level on the chip that serves the whole array and keeps inputs and outputs. Raises InputError."""
+    if chip.homes:
+        raise InputError(f"chip '{chip.name}': its homes already say that the {min(chip.homes)} stays on the chip; layers cannot be fused on it")
     for level in chip.levels[1:]:
         if {"input", "output"} <= set(level.keeps) and set(level.serves) == set(chip.array) and level.capacity_bytes is not None:
             return level

@@ -46,7 +46,7 @@ def test_equals_the_best_of_all_mappings(seed: int) -> None:
     compare(nest, chip, rules, best, count, "timeloop")
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(25))
 def test_full_equals_the_best_of_all_imperfect_mappings(seed: int) -> None:
     """Where every tensor has its own level, or all are kept by each, as far as all mappings can be looked at."""
     nest, chip, rules = random_small_case(np.random.default_rng(seed))
@@ -59,7 +59,7 @@ def test_full_equals_the_best_of_all_imperfect_mappings(seed: int) -> None:
             assert best_mapping(nest, chip, goal, conventions=rules).worth <= best[name] * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("seed", [seed for seed in range(40) if seed != 32])  # of seed 32 there are too many
+@pytest.mark.parametrize("seed", range(25))
 def test_full_equals_the_best_of_all_uneven_mappings(seed: int) -> None:
     nest, chip, rules = random_uneven_case(np.random.default_rng(seed))
     best, count = best_of_all(nest, chip, rules, imperfect=True, uneven=True)

@@ -61,7 +61,8 @@ def question_key(nests: Sequence[Nest], chip: Chip, question: Question) -> str:
 def _mapper() -> str:
     """The mapper's version: what its room's sources hold, and those of what it maps from and to."""
     root = Path(str(files("ridgeline")))
-    sources = [*root.glob("mapping/*.py"), *root.glob("mapping/search/*.py"), root / "algorithm" / "nest.py", root / "hardware" / "chip.py"]
+    single = (root / "algorithm" / "nest.py", root / "hardware" / "chip.py", root / "hardware" / "toml.py")
+    sources = [*root.glob("mapping/*.py"), *root.glob("mapping/search/*.py"), *single]
     content = hashlib.sha256()
     for path in sorted(sources):
         content.update(hashlib.sha256(path.read_bytes()).digest())

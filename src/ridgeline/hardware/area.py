@@ -18,6 +18,7 @@ import msgspec
 
 from ridgeline.errors import UnsupportedError
 from ridgeline.hardware.chip import Bits, Chip, Count, Level, Struct, Text, Widths
+from ridgeline.hardware.toml import read_toml
 
 FILE = Path(__file__).with_name("area.toml")
 Micrometres = Annotated[float, msgspec.Meta(gt=0)]  # square
@@ -128,4 +129,4 @@ def _held(points: Points, place: float) -> float:
 
 @lru_cache(maxsize=1)
 def _areas() -> Areas:
-    return msgspec.toml.decode(FILE.read_bytes(), type=Areas)
+    return read_toml(FILE, Areas, "area")

@@ -15,7 +15,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ridgeline.errors import InputError, unknown_name
+from ridgeline.errors import unknown_name
+from ridgeline.hardware.toml import names_in, read_named
 
 Tensor = Literal["input", "weight", "output"]
 TENSORS: tuple[Tensor, ...] = ("input", "weight", "output")
@@ -277,28 +278,9 @@ def _check_whole(chip: Chip) -> None:
 
 def chip_names() -> tuple[str, ...]:
     """The chips that Ridgeline comes with."""
-    return tuple(sorted(file.stem for file in CHIPS.glob("*.toml")))
+    return names_in(CHIPS)
 
 
 def read_chip(name_or_path: str | Path) -> Chip:
     """The chip of that name, or the one that a TOML file describes. Raises InputError."""
-    name = str(name_or_path)
-    if name in chip_names():
-        return _read(CHIPS / f"{name}.toml")
-    path = Path(name_or_path)
-    if path.is_file():
-        return _read(path)
-    if path.suffix == ".toml" or path.name != name:
-        raise InputError(f"chip file '{path}' does not exist")
-    raise unknown_name("chip", name, chip_names())
-
-
-def _read(path: Path) -> Chip:
-    try:
-        return msgspec.toml.decode(path.read_bytes(), type=Chip)
-    except OSError as error:
-        raise InputError(f"chip file '{path}' cannot be read: {error.strerror}") from error
-    except msgspec.ValidationError as error:
-        raise InputError(f"chip file '{path}': {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"chip file '{path}' is no TOML: {error}") from error
+    return read_named(name_or_path, CHIPS, Chip, "chip")

@@ -9,6 +9,7 @@ import msgspec
 
 from ridgeline.errors import InputError, unknown_name
 from ridgeline.hardware.chip import Chip, Level, Loops, Struct, Tensor, Unroll
+from ridgeline.hardware.toml import read_toml
 
 
 class Keeps(Struct, frozen=True, kw_only=True):
@@ -26,21 +27,9 @@ class Constraints(Struct, frozen=True, kw_only=True):
     levels: dict[str, Keeps] = msgspec.field(default_factory=dict[str, Keeps])
 
 
-def read_constraints(path: Path) -> Constraints:
-    """Raises InputError for a file that is none."""
-    try:
-        return msgspec.toml.decode(path.read_bytes(), type=Constraints)
-    except OSError as error:
-        raise InputError(f"constraints file '{path}' cannot be read: {error.strerror}") from error
-    except msgspec.ValidationError as error:
-        raise InputError(f"constraints file '{path}': {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"constraints file '{path}' is no TOML: {error}") from error
-
-
 def constrained(chip: Chip, path: Path) -> Chip:
     """The chip under the constraints of a file. Raises InputError where they name what the chip lacks, or collide."""
-    asked = read_constraints(path)
+    asked = read_toml(path, Constraints, "constraints")
     for name in asked.levels:
         if name not in {level.name for level in chip.levels}:
             raise InputError(f"constraints file '{path}': levels: {unknown_name('level', name, [level.name for level in chip.levels])}")

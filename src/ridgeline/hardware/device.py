@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ridgeline.errors import InputError, unknown_name
+from ridgeline.hardware.toml import names_in, read_named
 
 Family = Literal["ecp5", "xc7", "xcu", "xcup"]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**7)]  # of a resource
@@ -125,6 +125,11 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     nextpnr: PlaceAndRoute | None = None
     board: Board | None = None
 
+    def __post_init__(self) -> None:
+        """Raises ValueError, which the reader makes an InputError."""
+        if (self.family == "ecp5") != (self.nextpnr is not None):
+            raise ValueError("a table [nextpnr] is needed for the family 'ecp5' and for no other")
+
     @property
     def bytes_per_cycle(self) -> float:
         """DRAM bytes a cycle of `clock_mhz`; may be a fraction, and less than one."""
@@ -138,32 +143,9 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def device_names() -> tuple[str, ...]:
     """The devices that Ridgeline comes with."""
-    return tuple(sorted(file.stem for file in DEVICES.glob("*.toml")))
+    return names_in(DEVICES)
 
 
 def read_device(name_or_path: str | Path) -> Device:
     """The device of that name, or the one that a TOML file describes. Raises InputError."""
-    name = str(name_or_path)
-    if name in device_names():
-        return _read(DEVICES / f"{name}.toml")
-    path = Path(name_or_path)
-    if path.is_file():
-        return _read(path)
-    if path.suffix == ".toml" or path.name != name:
-        raise InputError(f"device file '{path}' does not exist")
-    raise unknown_name("device", name, device_names())
-
-
-def _read(path: Path) -> Device:
-    try:
-        device = msgspec.toml.decode(path.read_bytes(), type=Device)
-    except OSError as error:
-        raise InputError(f"device file '{path}' cannot be read: {error.strerror}") from error
-    except msgspec.ValidationError as error:
-        raise InputError(f"device file '{path}': {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"device file '{path}' is no TOML: {error}") from error
-    if (device.family == "ecp5") != (device.nextpnr is not None):
-        raise InputError(f"device file '{path}': a table [nextpnr] is needed for the family 'ecp5' and for no other")
-    return device
-
+    return read_named(name_or_path, DEVICES, Device, "device")

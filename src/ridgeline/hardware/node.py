@@ -14,8 +14,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ridgeline.errors import InputError, unknown_name
+from ridgeline.errors import InputError
 from ridgeline.hardware.chip import Count, Struct, Text
+from ridgeline.hardware.toml import names_in, read_named
 
 Operation = Literal["add", "multiply"]
 NumberFormat = Literal["int8", "int16", "int32", "bf16", "fp16", "fp32"]
@@ -110,28 +111,9 @@ class Node(Struct, frozen=True, kw_only=True):
 
 def node_names() -> tuple[str, ...]:
     """The process nodes that Ridgeline comes with."""
-    return tuple(sorted(file.stem for file in NODES.glob("*.toml")))
+    return names_in(NODES)
 
 
 def read_node(name_or_path: str | Path) -> Node:
     """The process node of that name, or the one that a TOML file describes. Raises InputError."""
-    name = str(name_or_path)
-    if name in node_names():
-        return _read(NODES / f"{name}.toml")
-    path = Path(name_or_path)
-    if path.is_file():
-        return _read(path)
-    if path.suffix == ".toml" or path.name != name:
-        raise InputError(f"process node file '{path}' does not exist")
-    raise unknown_name("process node", name, node_names())
-
-
-def _read(path: Path) -> Node:
-    try:
-        return msgspec.toml.decode(path.read_bytes(), type=Node)
-    except OSError as error:
-        raise InputError(f"process node file '{path}' cannot be read: {error.strerror}") from error
-    except msgspec.ValidationError as error:
-        raise InputError(f"process node file '{path}': {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"process node file '{path}' is no TOML: {error}") from error
+    return read_named(name_or_path, NODES, Node, "process node")

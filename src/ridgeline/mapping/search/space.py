@@ -21,6 +21,7 @@ from ridgeline.errors import DoesNotFitError, InputError, UnsupportedError
 from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops, Unroll
 from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, home
 from ridgeline.mapping.search import kernel
+from ridgeline.mapping.search.bounds import fill_bounds
 from ridgeline.mapping.search.reason import why_none
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -264,8 +265,7 @@ def _space(
     problem["timed"][: len(slots)] = [slot.array is None for slot in slots]
     _fill_boundaries(problem, chip, slots)
     _fill_prior(problem, chip, slots)
-    _fill_floors(problem)
-    _fill_beyond(problem, bounds)
+    fill_bounds(problem, bounds)
     last = len(slots) - 1
     modes = np.array([[_mode(slot, axis, chip, name, outermost=number == last) for axis in axes] for number, slot in enumerate(slots)])
     return Space(
@@ -347,95 +347,6 @@ def _problem(nest: Nest, chip: Chip, conventions: Conventions, axes: Sequence[st
         problem["shaped"][kernel.WEIGHT] = problem["relevant"][kernel.WEIGHT]
     problem["mac_pj"] = nest.iterations * chip.mac.pj
     return problem
-
-
-def _fill_floors(problem: Any) -> None:
-    """The least that a boundary takes: every element of the tensor passes it once."""
-    bits = [_whole_elements(problem, tensor) * problem["widths"][tensor] for tensor in range(3)]
-    problem["whole_bits"] = bits
-    for boundary, tensor, child, parent in _boundaries(problem):
-        first, _ = _energies(problem, tensor, child, parent)
-        problem["floor"][boundary, tensor] = first * bits[tensor]
-
-
-def _boundaries(problem: Any) -> Iterator[tuple[int, int, int, int]]:
-    """(boundary, tensor, its level, the level that feeds it)."""
-    for boundary in range(problem["boundaries"]):
-        for tensor in map(int, np.flatnonzero(problem["kept"][boundary])):
-            above = problem["parent"][boundary, tensor]
-            yield boundary, tensor, int(problem["boundary_level"][boundary]), int(problem["boundary_level"][above])
-
-
-def _energies(problem: Any, tensor: int, child: int, parent: int) -> tuple[float, float]:
-    """pJ a bit of the whole tensor to pass a boundary, and to pass it once more, where one instance feeds one."""
-    read, write = problem["read_pj"], problem["write_pj"]
-    if tensor != kernel.OUTPUT:
-        return write[child] + read[parent], write[child] + read[parent]
-    given = read[child] if problem["drain_reads"] else 0.0
-    _, _, whole, partial = problem["widths"]
-    return write[parent] + given, (write[parent] + read[parent] + given + write[child]) * partial / whole
-
-
-def _cycles(problem: Any, tensor: int, direction: int) -> tuple[float, float]:
-    """Cycles a bit of the outermost level, as `_energies`; direction 0 reads, 1 writes, but of one port all is 0."""
-    read, write = problem["read_cycles"][0], problem["write_cycles"][0]
-    one_port = bool(problem["one_port"][0])
-    if tensor != kernel.OUTPUT:
-        return (read, read) if direction == 0 else (0.0, 0.0)
-    _, _, whole, partial = problem["widths"]
-    share = partial / whole
-    if one_port:
-        return (read, 2 * read * share) if direction == 0 else (0.0, 0.0)
-    return (0.0, read * share) if direction == 0 else (write, write * share)
-
-
-def _fill_beyond(problem: Any, bounds: dict[object, float]) -> None:
-    """What the levels outside the array must move beyond every element once, because they are too small: bounds of neighbouring boundaries, a tensor
-    once in each group."""
-    outside = [item for item in _boundaries(problem) if problem["boundary_slot"][item[0]] > problem["last_spread"]]
-    groups: list[dict[int, tuple[int, int, int]]] = [{}]
-    for boundary, tensor, child, parent in reversed(outside):
-        if tensor in groups[-1]:
-            groups.append({})
-        groups[-1][tensor] = (boundary, child, parent)
-    for group in groups:
-        if not group or all(np.isinf(problem["capacity_bits"][child]) for _, child, _ in group.values()):
-            continue
-        inner = min(boundary for boundary, _, _ in group.values()) + 1
-        energies = {tensor: _energies(problem, tensor, child, parent) for tensor, (_, child, parent) in group.items()}
-        problem["beyond"][:inner] += _beyond(problem, group, energies, bounds)
-        root = {tensor: item for tensor, item in group.items() if item[2] == 0}
-        if not root:
-            continue
-        for direction in range(2):
-            units = {tensor: _cycles(problem, tensor, direction) for tensor in root}
-            if any(again for _, again in units.values()):
-                problem["beyond_cycles"][:inner, direction] += _beyond(problem, root, units, bounds)
-
-
-def _beyond(
-    problem: Any, group: Mapping[int, tuple[int, int, int]], units: Mapping[int, tuple[float, float]], bounds: dict[object, float]
-) -> float:
-    """The least cost of a group, less the cost of passing once."""
-    order = sorted({boundary for boundary, _, _ in group.values()})
-    key = tuple((tensor, order.index(boundary), child, units[tensor]) for tensor, (boundary, child, _) in sorted(group.items()))
-    if key not in bounds:
-        member, first, again = np.full(3, -1, np.int64), np.zeros(3), np.zeros(3)
-        for tensor, (boundary, _, _) in group.items():
-            member[tensor] = boundary
-            first[tensor], again[tensor] = (unit * problem["whole_bits"][tensor] for unit in units[tensor])
-        least = float(kernel.least_of_group(problem, member, first, again))
-        bounds[key] = max(0.0, least - float(first.sum())) if np.isfinite(least) else 0.0
-    return bounds[key]
-
-
-def _whole_elements(problem: Any, tensor: int) -> float:
-    total = 1.0
-    for place in range(problem["index_count"][tensor]):
-        a, b = problem["index_axes"][tensor, place]
-        s, d = problem["index_steps"][tensor, place]
-        total *= float(kernel.positions(bool(problem["boxes"]), s, d if b >= 0 else 1, problem["sizes"][a], problem["sizes"][b] if b >= 0 else 1))
-    return total
 
 
 def _mode(slot: Slot, axis: str, chip: Chip, name: SpaceName, *, outermost: bool) -> int:

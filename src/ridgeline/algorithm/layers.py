@@ -29,7 +29,7 @@ class Layer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """Layer `target` reads as its `operand`, input or weight, what `source` makes, and nobody else does: between them lie but nodes that multiply
-    nothing and read nothing else that is computed."""
+    nothing and read nothing that another layer made."""
 
     source: str
     target: str
@@ -38,11 +38,9 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """The layers in the network's order. `others` are the nodes that multiply nothing, by name and operator; `feeds` are pairs of layers, the second
-    of which reads what the first makes, whatever nodes that multiply nothing lie between; `links` are those where nothing else does."""
+    """The layers in the network's order. `others` are the nodes that multiply nothing, by name and operator."""
 
     name: str
     layers: tuple[Layer, ...]
     others: tuple[str, ...]
-    feeds: tuple[tuple[str, str], ...]
-    links: tuple[Link, ...] = ()
+    links: tuple[Link, ...]

@@ -86,7 +86,7 @@ def read_timeloop_problem(path: Path) -> TimeloopWork:
     _check_instance(problem, steps, where)
     nest = _nest(shape, dimensions, sizes, steps, where)
     layer = Layer(name=path.stem, operator=shape.name or "problem", nest=nest, inputs=("Inputs", "Weights"), output="Outputs")
-    return TimeloopWork(work=Work(name=path.stem, layers=(layer,), others=(), feeds=()), dimensions=dimensions)
+    return TimeloopWork(work=Work(name=path.stem, layers=(layer,), others=(), links=()), dimensions=dimensions)
 
 
 def _size(instance: Mapping[str, Any], name: str, where: str) -> int:

@@ -26,6 +26,7 @@ REFUSED = frozenset({
 })  # fmt: skip
 """Operators that multiply and accumulate, and are no single product."""
 _MOST_PHASES = 1024
+_OF_SHAPES = frozenset({"Shape", "Size"})
 
 
 def read_work(source: Path | bytes, *, batch: int | None = None) -> Work:
@@ -43,7 +44,7 @@ def read_work(source: Path | bytes, *, batch: int | None = None) -> Work:
     if not layers:
         listed = ", ".join(others[:4]) + (", ..." if len(others) > 4 else "")
         raise InputError(f"{outline.source} has no layer that multiplies; its nodes are {listed}")
-    return Work(name=outline.model.graph.name, layers=layers, others=others, feeds=_feeds(nodes, made), links=tuple(_links(outline, nodes, made)))
+    return Work(name=outline.model.graph.name, layers=layers, others=others, links=tuple(_links(outline, nodes, made)))
 
 
 def _layers(node: Node) -> tuple[Layer, ...]:
@@ -260,26 +261,15 @@ _MAKERS: Mapping[str, Callable[[Node], Iterator[Layer]]] = {
 _OPERANDS: Mapping[str, tuple[int, int]] = {name: (0, 3 if "Q" in name else 1) for name in _MAKERS}
 
 
-def _feeds(nodes: Sequence[Node], made: Sequence[tuple[Layer, ...]]) -> tuple[tuple[str, str], ...]:
-    """What a shape tells of a tensor is not what a layer made."""
-    origins: dict[str, tuple[str, ...]] = {}
-    pairs: dict[tuple[str, str], None] = {}
-    for node, layers in zip(nodes, made, strict=True):
-        above = tuple(dict.fromkeys(origin for tensor in reads(node.proto) for origin in origins.get(tensor, ())))
-        pairs |= dict.fromkeys((origin, layer.name) for layer in layers for origin in above)
-        below = tuple(layer.name for layer in layers) or (() if node.operator in ("Shape", "Size") else above)
-        origins |= dict.fromkeys(node.proto.output, below)
-    return tuple(pairs)
-
-
 def _links(outline: Outline, nodes: Sequence[Node], made: Sequence[tuple[Layer, ...]]) -> Iterator[Link]:
-    """Follows what each layer makes through nodes that multiply nothing, and that read nothing else that a layer made."""
+    """Follows what each layer makes through nodes that multiply nothing, and that read nothing else that a layer made. What a shape tells of a tensor
+    is not what a layer made."""
     computed = {layer.output for layers in made for layer in layers}
     readers: dict[str, list[int]] = {}
     for number, (node, layers) in enumerate(zip(nodes, made, strict=True)):
         for tensor in reads(node.proto):
             readers.setdefault(tensor, []).append(number)
-        if not layers and not computed.isdisjoint(reads(node.proto)):
+        if not layers and node.operator not in _OF_SHAPES and not computed.isdisjoint(reads(node.proto)):
             computed.update(node.proto.output)
     ends = {output.name for output in outline.model.graph.output}
     for layers in made:
@@ -292,6 +282,8 @@ def _links(outline: Outline, nodes: Sequence[Node], made: Sequence[tuple[Layer, 
             for reader in readers.get(waiting.pop(), ()):
                 if made[reader]:
                     targets.add(reader)
+                    continue
+                if nodes[reader].operator in _OF_SHAPES:
                     continue
                 fresh = set(nodes[reader].proto.output) - derived
                 derived |= fresh

@@ -78,3 +78,9 @@ def test_without_areas_there_is_one_plot() -> None:
     assert 'id="time-energy"' in page
     assert 'id="area-' not in page
     assert "Area of the best design" not in page
+
+
+def test_equal_designs_stand_in_the_middle_of_an_axis() -> None:
+    same = [design(9e6, 2e-3, 3.0, number=1), design(8e6, 2e-3, 2.0, number=2)]
+    axis = front(SUMMARY | {"designs": same, "pareto": same[1:], "best": same[1]}, "time", "energy").layout.xaxis
+    assert tuple(axis.range) == pytest.approx((1.0, 3.0)), "ms"

@@ -78,8 +78,13 @@ def _value(point: Point, quantity: str) -> float:
     return point[key] * factor
 
 
-def _scale(values: Sequence[float]) -> dict[str, str]:
-    return {"type": "log", "dtick": "D2"} if values and min(values) > 0 and max(values) > SPAN * min(values) else {"type": "linear"}
+def _scale(values: Sequence[float]) -> dict[str, Any]:
+    """Designs that are equal stand in the middle, and no axis shows what is less than nothing."""
+    if values and min(values) > 0 and max(values) > SPAN * min(values):
+        return {"type": "log", "dtick": "D2"}
+    if values and min(values) == max(values):
+        return {"type": "linear", "range": [0.5 * values[0], 1.5 * values[0]]}
+    return {"type": "linear", "rangemode": "nonnegative"}
 
 
 def _add(figure: Figure, points: Sequence[Point], pair: tuple[str, str], name: str, marker: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 
 from ridgeline.explore.uniform import cuts, search
-from ridgeline.formats import FORMATS
+from ridgeline.formats import ENGINE_FORMATS
 from ridgeline.mapping.uniform import ORDERS, cost, tile_of
 from ridgeline.mapping.uniform_kernel import order_masks
 from ridgeline.papers.caffeine import Caffeine
@@ -42,7 +42,7 @@ def _fpga15() -> Any:
             continue
         for tr, tc in product(cuts(nest.axes["y"]), cuts(nest.axes["x"])):
             tile = tile_of(nest, tm=tm, tn=tn, tr=tr, tc=tc, model=model)
-            found = [cost(nest, tile, order, tn=tn, format=FORMATS["float32"], memory=study.budget.memory, model=model) for order in orders]
+            found = [cost(nest, tile, order, tn=tn, format=ENGINE_FORMATS["float32"], memory=study.budget.memory, model=model) for order in orders]
             best = min(found, key=lambda item: item.total_bytes)
             points.append((best.intensity, 2 * best.macs / best.cycles * paper.clock_mhz / 1e3))
     chosen = search(study).chosen.layers[0].cost

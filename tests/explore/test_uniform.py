@@ -10,7 +10,7 @@ from tests.mapping.test_uniform import CURVE, conv
 
 from ridgeline.errors import DoesNotFitError, UnsupportedError
 from ridgeline.explore.uniform import Budget, Layer, Study, cuts, search
-from ridgeline.formats import FORMATS
+from ridgeline.formats import ENGINE_FORMATS
 from ridgeline.hardware.engine.uniform import UniformEngine, bank_bram_18kb, bank_depth
 from ridgeline.mapping.uniform import ORDERS, Memory, Model, Reduction, cost, steps, tile_of
 
@@ -31,7 +31,7 @@ def studies(draw: st.DrawFn) -> Study:
     )  # fmt: skip
     model = Model(whole_tiles=draw(st.booleans()), fill_cycles=draw(st.integers(0, 20)), reduction=draw(st.sampled_from(Reduction)))
     layers = tuple(Layer(name=f"l{number}", nest=nest, times=draw(st.integers(1, 2))) for number, nest in enumerate(nests))
-    return Study(layers=layers, format=FORMATS[draw(st.sampled_from(["float32", "fixed16"]))], budget=budget, model=model)
+    return Study(layers=layers, format=ENGINE_FORMATS[draw(st.sampled_from(["float32", "fixed16"]))], budget=budget, model=model)
 
 
 def times(study: Study, layer: Layer, tm: int, tn: int) -> dict[tuple[int, int, int], float]:
@@ -120,12 +120,12 @@ def test_what_a_device_cannot_hold() -> None:
     memory = Memory(gb_per_s=1)
     few = Budget(dsp_kind="DSP48E1", dsp=4, bram_18kb=100, clock_mhz=100, memory=memory)
     with pytest.raises(DoesNotFitError, match="1 multiply-accumulate in float32 need 5 DSP48E1, but there are 4"):
-        search(Study(layers=layers, format=FORMATS["float32"], budget=few))
+        search(Study(layers=layers, format=ENGINE_FORMATS["float32"], budget=few))
     lattice = Budget(dsp_kind="MULT18X18D", dsp=156, bram_18kb=100, clock_mhz=100, memory=memory)
     with pytest.raises(UnsupportedError, match="'float32' has no multiply-accumulate made of MULT18X18D blocks; such a device holds fixed16, int8"):
-        search(Study(layers=layers, format=FORMATS["float32"], budget=lattice))
+        search(Study(layers=layers, format=ENGINE_FORMATS["float32"], budget=lattice))
     large = (Layer(name="conv1", nest=conv(m=4, c=3, size=8, kernel=64)),)
     none = Budget(dsp_kind="DSP48E1", dsp=40, bram_18kb=0, clock_mhz=100, memory=memory)
     needed = "needs buffers of 32,768 bytes of inputs, 32,768 of weights and 8 of outputs, 32 block RAMs of 18 Kb, but there are 0 "
     with pytest.raises(DoesNotFitError, match=f"layer 'conv1': its smallest tile in float32 {needed}"):
-        search(Study(layers=large, format=FORMATS["float32"], budget=none))
+        search(Study(layers=large, format=ENGINE_FORMATS["float32"], budget=none))

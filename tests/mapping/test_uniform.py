@@ -12,7 +12,7 @@ from ridgeline.explore.space import device_timing
 from ridgeline.flows import floats
 from ridgeline.flows.data import noise
 from ridgeline.flows.source import read_model
-from ridgeline.formats import FORMATS
+from ridgeline.formats import ENGINE_FORMATS
 from ridgeline.hardware.device import read_device
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.hardware.engine.uniform import UniformEngine
@@ -62,12 +62,12 @@ NESTS = st.builds(
 )  # fmt: skip
 
 
-@given(NESTS, MODELS, MEMORIES, st.tuples(*[st.integers(1, 40)] * 4), st.sampled_from(sorted(FORMATS)))
+@given(NESTS, MODELS, MEMORIES, st.tuples(*[st.integers(1, 40)] * 4), st.sampled_from(sorted(ENGINE_FORMATS)))
 def test_the_closed_form_is_the_walk(nest: Nest, model: Model, memory: Memory, sizes: tuple[int, int, int, int], name: str) -> None:
     tm, tn, tr, tc = sizes
     tile, clock_mhz = tile_of(nest, tm=tm, tn=tn, tr=tr, tc=tc, model=model), 150.0
-    walked = [cost(nest, tile, order, tn=tn, format=FORMATS[name], memory=memory, model=model) for order in ORDERS]
-    layer, settings = kernel.layer_record(nest)[0], kernel.settings_record(model, FORMATS[name], memory, clock_mhz)
+    walked = [cost(nest, tile, order, tn=tn, format=ENGINE_FORMATS[name], memory=memory, model=model) for order in ORDERS]
+    layer, settings = kernel.layer_record(nest)[0], kernel.settings_record(model, ENGINE_FORMATS[name], memory, clock_mhz)
     work, fill = kernel.array_cycles(layer, settings, tile.m, tn, tile.y, tile.x)
     assert (work + fill, fill) == (walked[0].cycles, walked[0].fill_cycles)
     least = min(item.memory_s for item in walked)
@@ -84,7 +84,7 @@ def test_traffic_is_what_a_cache_of_one_tile_would_load(nest: Nest, sizes: tuple
     """Counted element by element: each array's tile is kept until another one is needed."""
     tm, tn, tr, tc = sizes
     tile = tile_of(nest, tm=tm, tn=tn, tr=tr, tc=tc, model=Model())
-    got = cost(nest, tile, order, tn=tn, format=FORMATS["int8"], memory=Memory(gb_per_s=1), model=Model()).bytes
+    got = cost(nest, tile, order, tn=tn, format=ENGINE_FORMATS["int8"], memory=Memory(gb_per_s=1), model=Model()).bytes
     rounds = {axis: range(0, nest.axes[axis], tile[axis]) for axis in LOOPS}
     loaded, held, seen = dict.fromkeys(ARRAYS, 0), dict.fromkeys(ARRAYS, ((-1,) * 4)), set[tuple[int, ...]]()
     for index in np.ndindex(*(len(rounds[axis]) for axis in order)):
@@ -147,14 +147,14 @@ def test_what_the_engine_does_not_run() -> None:
         kernel.layer_record(pool, where="layer 'pool'")
 
 
-@given(NESTS, MODELS, st.tuples(*[st.integers(1, 40)] * 4), st.sampled_from(sorted(FORMATS)))
+@given(NESTS, MODELS, st.tuples(*[st.integers(1, 40)] * 4), st.sampled_from(sorted(ENGINE_FORMATS)))
 def test_the_kernel_counts_block_rams_as_the_engine_does(
     nest: Nest, model: Model, sizes: tuple[int, int, int, int], name: str
 ) -> None:
     tm, tn, tr, tc = sizes
-    layer, settings = kernel.layer_record(nest)[0], kernel.settings_record(model, FORMATS[name], Memory(gb_per_s=1), 100.0)
+    layer, settings = kernel.layer_record(nest)[0], kernel.settings_record(model, ENGINE_FORMATS[name], Memory(gb_per_s=1), 100.0)
     depth = kernel.depths(layer, tn, tr, tc, int(model.reduction))
-    engine = UniformEngine(format=FORMATS[name], tm=tm, tn=tn, input_depth=depth[0], weight_depth=depth[1], output_depth=depth[2])
+    engine = UniformEngine(format=ENGINE_FORMATS[name], tm=tm, tn=tn, input_depth=depth[0], weight_depth=depth[1], output_depth=depth[2])
     assert kernel.brams(settings, tm, tn, depth) == engine.bram_18kb
 
 
@@ -173,7 +173,7 @@ def test_this_projects_own_engine_is_an_instance_of_the_nest() -> None:
             total += sum(work.blocks * work.runs * work.pixels for work in made[node.name])
             continue
         tile = tile_of(nest, tm=16, tn=16, tr=nest.axes["y"], tc=nest.axes["x"], model=model)
-        cycles = cost(nest, tile, ORDERS[0], tn=16, format=FORMATS["int8"], memory=Memory(gb_per_s=12.8), model=model).cycles
+        cycles = cost(nest, tile, ORDERS[0], tn=16, format=ENGINE_FORMATS["int8"], memory=Memory(gb_per_s=12.8), model=model).cycles
         assert cycles == sum(work.blocks * work.runs * work.pixels for work in made[node.name]), node.name
         total += cycles
     predicted = predict(lower(graph, engine, pack=False), device_timing(read_device("bench-128B"))).cycles

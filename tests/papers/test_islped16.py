@@ -10,7 +10,7 @@ from ridgeline.algorithm.zoo.table import ENTRIES
 from ridgeline.errors import DoesNotFitError, InputError
 from ridgeline.explore.uniform import Budget, Study, search, section_designs
 from ridgeline.flows.source import read_model
-from ridgeline.formats import FORMATS
+from ridgeline.formats import ENGINE_FORMATS
 from ridgeline.mapping.uniform import Memory
 from ridgeline.papers.islped16 import Islped16
 from ridgeline.papers.networks import alexnet, vgg16
@@ -30,7 +30,7 @@ def test_the_chains_are_the_zoos_networks() -> None:
 def test_every_section_has_its_own_best_engine() -> None:
     layers = alexnet(batch=1).layers[2:6]
     budget = Budget(dsp_kind="DSP48E1", dsp=300, bram_18kb=700, clock_mhz=150, memory=Memory(gb_per_s=6))
-    study = Study(layers=layers, format=FORMATS["fixed16"], budget=budget)
+    study = Study(layers=layers, format=ENGINE_FORMATS["fixed16"], budget=budget)
     designs = section_designs(study)
     assert set(designs) == set(combinations(range(5), 2))
     for (start, stop), design in designs.items():
@@ -42,7 +42,8 @@ def test_the_cut_is_the_best_of_all() -> None:
     paper = Islped16(dsp=600, link_gb_per_s=0.05)
     chain = alexnet(batch=32)
     budget = Budget(dsp_kind="DSP48E1", dsp=600, bram_18kb=2940, clock_mhz=150, memory=Memory(gb_per_s=29.856))
-    times = {place: design.time_s for place, design in section_designs(Study(layers=chain.layers, format=FORMATS["fixed16"], budget=budget)).items()}
+    study = Study(layers=chain.layers, format=ENGINE_FORMATS["fixed16"], budget=budget)
+    times = {place: design.time_s for place, design in section_designs(study).items()}
     links = [32 * 2 * values / 0.05e9 for values in chain.crossing]
     layers = len(chain.layers)
     for boards in (1, 2, 3, 4):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import msgspec
 
 from ridgeline.errors import InputError
-from ridgeline.formats import FORMATS
+from ridgeline.formats import ENGINE_FORMATS
 
 if TYPE_CHECKING:
     from ridgeline.algorithm.graph import Graph
@@ -205,7 +205,7 @@ def describe(
         device=device,
         backend=backend,
         format=number,
-        engine=program.engine.sizes(FORMATS[number].bytes),
+        engine=program.engine.sizes(ENGINE_FORMATS[number].bytes),
         entry=program.entry,
         memory_bytes=program.memory_bytes,
         dram=Dram.of(dram),

@@ -14,7 +14,7 @@ from ridgeline.flows import choose as engines
 from ridgeline.flows.csim import INSTRUCTIONS
 from ridgeline.flows.design import PROGRAM, Predicted, PredictedLayer
 from ridgeline.flows.options import Options
-from ridgeline.formats import FORMATS, Format
+from ridgeline.formats import ENGINE_FORMATS, Format
 
 if TYPE_CHECKING:
     from ridgeline.algorithm.graph import Graph
@@ -51,7 +51,7 @@ def choose(graph: Graph, device: Device, options: Options) -> Choice:
     from ridgeline.backends.hls import DSP_SHARE, need
     from ridgeline.hardware.engine.uniform import mac_dsp
 
-    number = FORMATS[options.format]
+    number = ENGINE_FORMATS[options.format]
     mac_dsp(number, device.dsp_kind)  # raises for a format that the device's blocks do not make
     options = replace(options, pins=_elements(options.pins, number))
     have = device.resources

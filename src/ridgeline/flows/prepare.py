@@ -16,7 +16,7 @@ from ridgeline.flows import floats
 from ridgeline.flows.data import Data
 from ridgeline.flows.options import FormatName
 from ridgeline.flows.progress import Progress
-from ridgeline.formats import FORMATS, Format
+from ridgeline.formats import ENGINE_FORMATS, Format
 
 if TYPE_CHECKING:
     from ridgeline.algorithm.graph import Graph
@@ -47,7 +47,7 @@ class Prepared:
 
     @property
     def number(self) -> Format:
-        return FORMATS[self.name]
+        return ENGINE_FORMATS[self.name]
 
 
 def prepare(name: FormatName, network: Network, data: Data, folder: Path, progress: Progress) -> Prepared:

@@ -1,5 +1,9 @@
 """Number formats: the vocabulary that algorithm, hardware and back ends share."""
 
-from ridgeline.formats.format import FORMATS, Format, read_format
+from ridgeline.formats.engine import ENGINE_FORMATS
+from ridgeline.formats.families import FAMILIES, Family, format_names, read_format
+from ridgeline.formats.format import Format
+from ridgeline.formats.scalar import Scalar, Scaling, Ties
+from ridgeline.formats.table import Table
 
-__all__ = ["FORMATS", "Format", "read_format"]
+__all__ = ["ENGINE_FORMATS", "FAMILIES", "Family", "Format", "Scalar", "Scaling", "Table", "Ties", "format_names", "read_format"]

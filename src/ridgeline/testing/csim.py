@@ -25,7 +25,7 @@ from ridgeline.flows import design as files
 from ridgeline.flows.check import Checked
 from ridgeline.flows.options import FormatName
 from ridgeline.flows.progress import Silent
-from ridgeline.formats import FORMATS
+from ridgeline.formats import ENGINE_FORMATS
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping import encoding
 from ridgeline.mapping.lower import lower
@@ -73,7 +73,7 @@ def run(
 
 def write(network: Network, engine: Engine, folder: Path, *, tilings: Mapping[str, Tiling] | None = None) -> Program:
     """Lays the network's design in `folder`."""
-    number, graph = FORMATS[network.name], network.graph
+    number, graph = ENGINE_FORMATS[network.name], network.graph
     program = lower(graph, engine, tilings, encoding=network.encoding)
     program.verify()
     for path, text in emit(program, BOARD, number).items():

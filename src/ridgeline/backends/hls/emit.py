@@ -10,7 +10,7 @@ from typing import Any
 from ridgeline.backends.hls.decoder import OPCODE_BITS, units
 from ridgeline.backends.hls.stage import RECORD_ELEMENTS, STAGES
 from ridgeline.errors import InputError
-from ridgeline.formats import FORMATS, Format
+from ridgeline.formats import ENGINE_FORMATS, Format
 from ridgeline.hardware.engine.engine import BURST_BYTES, TABLE_BYTES, TABLES, Engine
 from ridgeline.mapping.program import INSTRUCTION_BYTES, Compute, Load, Mode, Opcode, Placement, Program, Store, Target
 
@@ -39,7 +39,7 @@ class Board:
         return 1000 / self.clock_mhz
 
 
-def emit(program: Program, board: Board, number: Format = FORMATS["int8"]) -> dict[str, str]:
+def emit(program: Program, board: Board, number: Format = ENGINE_FORMATS["int8"]) -> dict[str, str]:
     """Always the same bytes for the same program. Addresses of the program count elements of `number`.
 
     Raises InputError for an activation buffer of another size than whole words of its banks.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import ceil
 from types import MappingProxyType
 
-from ridgeline.formats import FORMATS, Format
+from ridgeline.formats import ENGINE_FORMATS, Format
 from ridgeline.hardware.engine.engine import TABLE_BYTES, TABLES, Engine
 from ridgeline.hardware.engine.resources import block_rams_18kb
 from ridgeline.hardware.engine.uniform import mac_dsp
 
 # DSPs of a multiply-accumulate: as on a DSP48E1, because the C++ packs no two products into one block.
-DSP_SHARE = MappingProxyType({name: ceil(mac_dsp(number, "DSP48E1")) for name, number in FORMATS.items()})
+DSP_SHARE = MappingProxyType({name: ceil(mac_dsp(number, "DSP48E1")) for name, number in ENGINE_FORMATS.items()})
 STAGE_DSP = MappingProxyType({"int8": 2, "fixed16": 3, "float32": 5})  # of one lane's output stage
 SUM_BITS = MappingProxyType({"int8": 32, "fixed16": 64, "float32": 32})
 REGISTER_BITS = 1024  # up to so many, a bank is made of LUTs

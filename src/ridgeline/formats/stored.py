@@ -1,0 +1,91 @@
+"""What a quantised tensor consists of, and how each kind of format makes and reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ridgeline.errors import InputError
+from ridgeline.formats.bits import packed, packed_bytes, unpacked
+from ridgeline.formats.format import Format
+from ridgeline.formats.layout import Layout
+from ridgeline.formats.scalar import Scalar, codebook, nearest_codes
+from ridgeline.formats.scales import Search, scalar_scales
+
+Float32s = NDArray[np.float32]
+CHUNK = 1 << 18  # elements at a time, a multiple of 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """`packed` holds the codes, `scales` float32 or 8-bit codes of scales, `metadata` what else blocks have, `tensor_scale` float32 or nothing."""
+
+    packed: NDArray[np.uint8]
+    scales: NDArray[np.float32] | NDArray[np.uint8]
+    metadata: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    tensor_scale: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole(Format):
+    """A format of whole tensors: a code means something only beside others, or has a scale of the format's own kind. A kind of them gives these."""
+
+    block: ClassVar[int | None] = None  # elements that share a scale, if the format says so
+
+    def checked(self, layout: Layout) -> Layout:
+        """The layout. Raises InputError for one that the format does not go with."""
+        return layout
+
+    def places(self, layout: Layout) -> int:
+        """Codes that are stored, padding counted."""
+        return layout.elements
+
+    def stored(self, matrix: Float32s, layout: Layout, search: Search | None, *, plain: bool) -> Stored:
+        raise NotImplementedError
+
+    def restored(self, stored: Stored, layout: Layout) -> Float32s:
+        """The matrix."""
+        raise NotImplementedError
+
+
+def scalar_stored(format: Scalar, matrix: Float32s, layout: Layout, search: Search, *, plain: bool) -> Stored:
+    """Raises InputError for a negative value in a format without them."""
+    if format.levels[0] >= 0 and matrix.min() < 0:
+        raise InputError(f"{format.name} has no negative levels and the least value is {matrix.min():.6g}; take a signed format")
+    scales = scalar_scales(format, matrix, layout, search, plain=plain)
+    factors = scales if scales.size else np.ones(layout.vectors, np.float32)
+    return Stored(packed=packed_codes(format, matrix, layout, factors, plain=plain), scales=scales)
+
+
+def packed_codes(format: Scalar, matrix: Float32s, layout: Layout, scales: Float32s, *, plain: bool) -> NDArray[np.uint8]:
+    """The packed codes of matrix / scales, the quotient in float32."""
+    if not plain:
+        from ridgeline.formats.kernels import encoded
+
+        return encoded(codebook(format), format.bits, matrix, layout, scales)
+    flat = matrix.reshape(-1)
+    out = np.empty(packed_bytes(format.bits, flat.size), np.uint8)
+    for start in range(0, flat.size, CHUNK):
+        part = flat[start : start + CHUNK]
+        factors = scales[layout.vector_of(np.arange(start, start + part.size))]
+        with np.errstate(over="ignore", under="ignore"):
+            piece = packed(nearest_codes(format, part / factors), format.bits)
+        out[start * format.bits // 8 :][: piece.size] = piece
+    return out
+
+
+def restored(format: Scalar, data: NDArray[np.uint8], layout: Layout, scales: Float32s) -> Float32s:
+    """The matrix of levels x scales, in float32."""
+    with np.errstate(over="ignore"):
+        levels = format.values.astype(np.float32)
+    out = np.empty(layout.elements, np.float32)
+    for start in range(0, out.size, CHUNK):
+        stop = min(start + CHUNK, out.size)
+        codes = unpacked(data[start * format.bits // 8 : packed_bytes(format.bits, stop)], format.bits, stop - start)
+        factors = scales[layout.vector_of(np.arange(start, stop))]
+        with np.errstate(under="ignore"):
+            np.multiply(levels[codes], factors, out=out[start:stop])
+    return out.reshape(layout.rows, layout.length)

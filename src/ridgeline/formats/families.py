@@ -11,10 +11,15 @@ from ridgeline.formats.flint import flint
 from ridgeline.formats.floats import Single, ieee, minifloat
 from ridgeline.formats.format import Format
 from ridgeline.formats.integers import fixed, integer
+from ridgeline.formats.m2xfp import M2xfpActivations, M2xfpWeights
+from ridgeline.formats.mx import mx
+from ridgeline.formats.nvfp4 import nvfp4
+from ridgeline.formats.olive import olive
 from ridgeline.formats.pot import power_of_two
 from ridgeline.formats.table import NF4
 from ridgeline.registry import Registry
 
+MX_ELEMENTS = ("fp4", "fp6e2m3", "fp6e3m2", "fp8e4m3", "fp8e5m2", "int8")
 MOST_BITS = 16  # of a format whose name gives its width
 
 
@@ -41,6 +46,11 @@ FAMILIES = (
     Family(pattern="float32", make=Single, names=("float32",)),
     Family(pattern=r"(u?)pot(\d+)", make=power_of_two, names=widths("pot", "upot", bits=range(3, 9)), bits=(2, MOST_BITS)),
     Family(pattern=r"(u?)flint(\d+)", make=flint, names=widths("flint", "uflint", bits=range(3, 9)), bits=(2, MOST_BITS)),
+    Family(pattern=r"olive(4|-flint4|8|8-e2m5)", make=lambda kind: olive(str(kind)), names=("olive4", "olive-flint4", "olive8", "olive8-e2m5")),
+    Family(pattern=rf"mx({'|'.join(MX_ELEMENTS)})", make=mx, names=tuple(f"mx{element}" for element in MX_ELEMENTS)),
+    Family(pattern=r"nvfp4(|-46)", make=nvfp4, names=("nvfp4", "nvfp4-46")),
+    Family(pattern="m2xfp", make=M2xfpWeights, names=("m2xfp",)),
+    Family(pattern="m2xfp-act", make=M2xfpActivations, names=("m2xfp-act",)),
     Family(pattern="nf4", make=lambda: NF4, names=("nf4",)),
 )
 PLUG_INS = Registry(kind="format")

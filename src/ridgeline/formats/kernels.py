@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -19,7 +20,10 @@ from numpy.typing import NDArray
 
 from ridgeline.formats.bits import packed_bytes
 from ridgeline.formats.layout import Layout
-from ridgeline.formats.scalar import Codebook
+from ridgeline.formats.scalar import Codebook, codebook
+
+if TYPE_CHECKING:
+    from ridgeline.formats.olive import Olive
 
 BUFFER = 512  # elements that are rounded together, a multiple of 8
 PIECE = 1 << 20  # elements of one thread's turn, a multiple of 8
@@ -28,14 +32,15 @@ DIRECT = 16  # values whose errors are added up one by one: sums would lose the 
 STRIDE_ABOVE, STRIDE = 1 << 16, 256  # longer vectors have sums of every so many values, and add up the rest
 
 
-def encoded(book: Codebook, bits: int, matrix: NDArray, layout: Layout, scales: NDArray) -> NDArray[np.uint8]:
+def encoded(book: Codebook, bits: int, matrix: NDArray, layout: Layout, scales: NDArray, *, reciprocal: bool) -> NDArray[np.uint8]:
     """stored.packed_codes."""
     flat = matrix.reshape(-1)
     out = np.empty(packed_bytes(bits, flat.size), np.uint8)
     keys, codes = threshold_keys(book), book.codes.astype(np.uint16)
+    sizes = (layout.length, layout.size, layout.vectors_of_row)
 
     def run(start: int, stop: int) -> None:
-        _encode(flat, scales, keys, codes, (layout.length, layout.size, layout.vectors_of_row), bits, (start, stop), out)
+        _encode(flat, scales, (reciprocal, keys, codes), sizes, bits, (start, stop), out)
 
     in_threads(run, flat.size, PIECE)
     return out
@@ -57,16 +62,35 @@ def magnitudes(matrix: NDArray, layout: Layout) -> NDArray[np.float32]:
 def least_errors(book: Codebook, matrix: NDArray, layout: Layout, tried: NDArray) -> NDArray[np.float32]:
     """scales._least: the error of a scale is a sum over the levels, whose values a sorted vector holds side by side."""
     out = np.empty(layout.vectors, np.float32)
-    chunks = list(range(0, layout.rows, max(1, PIECE // layout.length)))
-    step = max(1, PIECE // layout.length)
+    levels = level_steps(book)
 
-    def run(index: int, _: int) -> None:
-        part = matrix[chunks[index] : chunks[index] + step]
+    def run(start: int, stop: int) -> None:
+        part = matrix[start:stop]
         ((_, vectors),) = layout.vectors_in_chunks(part, part.size)
-        first = chunks[index] * layout.vectors_of_row
-        _least(np.sort(vectors, axis=1), level_steps(book), book.thresholds, tried[first : first + len(vectors)], out[first : first + len(vectors)])
+        span = slice(start * layout.vectors_of_row, start * layout.vectors_of_row + len(vectors))
+        _least(np.sort(vectors, axis=1), levels, book.thresholds, tried[span], out[span])
 
-    in_threads(run, len(chunks), 1)
+    in_threads(run, layout.rows, max(1, PIECE // layout.length))
+    return out
+
+
+def least_pair_errors(format: Olive, even: NDArray, wide: Layout, tried: NDArray) -> NDArray[np.float32]:
+    """olive.least_scales: errors as if no value were a victim, from sorted vectors, and the differences of the few pairs with an outlier."""
+    out = np.empty(wide.vectors, np.float32)
+    normal, outer = codebook(format.normal).levels, codebook(format.outlier).levels
+    normal = normal[np.abs(normal) <= format.top]
+    levels = np.concatenate([outer[outer < 0], normal, outer[outer > 0]])
+    thresholds = (levels[:-1] + levels[1:]) / 2
+    thresholds[np.searchsorted(levels, format.top)] = np.nextafter(format.limit, np.inf)
+    step, left = max(1, PIECE // wide.length), format.keep == "left"
+
+    def run(start: int, stop: int) -> None:
+        part = even[start:stop]
+        ((_, vectors),) = wide.vectors_in_chunks(part, part.size)
+        span = slice(start * wide.vectors_of_row, start * wide.vectors_of_row + len(vectors))
+        _least_pairs(vectors, np.sort(vectors, axis=1), (levels, thresholds, format.limit, left), tried[span], out[span])
+
+    in_threads(run, wide.rows, step)
     return out
 
 
@@ -122,9 +146,10 @@ def _magnitudes(flat, length, size, span, out):
 
 
 @njit(nogil=True, cache=True)
-def _encode(flat, scales, keys, codes, sizes, bits, span, out):
+def _encode(flat, scales, rounding, sizes, bits, span, out):
     """Codes of the elements of `span`, whose start is a multiple of 8, to their bytes."""
     length, size, of_row = sizes
+    reciprocal, keys, codes = rounding
     quotients, steps = np.empty(BUFFER, np.float32), np.empty(BUFFER, np.int32)
     ordered = quotients.view(np.int32)
     row, place = span[0] // length, span[0] % length
@@ -134,8 +159,12 @@ def _encode(flat, scales, keys, codes, sizes, bits, span, out):
         while at < stop:
             many = min(stop - at, size - place % size, length - place)
             scale = scales[row * of_row + place // size]
-            for index in range(many):
-                quotients[at - start + index] = flat[at + index] / scale
+            if reciprocal:
+                for index in range(many):
+                    quotients[at - start + index] = flat[at + index] * scale
+            else:
+                for index in range(many):
+                    quotients[at - start + index] = flat[at + index] / scale
             at += many
             place += many
             if place == length:
@@ -201,6 +230,40 @@ def _least(ordered, levels, thresholds, tried, out):
             error = _error(row, sums, squares, stride, levels, thresholds, scale)
             if error < best:
                 best, out[vector] = error, scale
+
+
+@njit(nogil=True, cache=True)
+def _least_pairs(vectors, ordered, rules, tried, out):
+    levels, thresholds, limit, left = rules
+    stride = STRIDE if vectors.shape[1] > STRIDE_ABOVE else 1
+    sums, squares = np.empty(vectors.shape[1] // stride + 1), np.empty(vectors.shape[1] // stride + 1)
+    errors = np.empty(tried.shape[1])
+    for vector in range(len(vectors)):
+        scales = tried[vector]
+        _sums(ordered[vector], stride, sums, squares)
+        for index in range(scales.size):
+            errors[index] = _error(ordered[vector], sums, squares, stride, levels, thresholds, scales[index])
+        _victims(vectors[vector], rules, scales, errors)
+        out[vector] = scales[np.argmin(errors)]
+
+
+@njit(nogil=True, cache=True)
+def _victims(values, rules, scales, errors):
+    """To every scale's error, what victims add."""
+    levels, thresholds, limit, left = rules
+    least = scales.min() * limit
+    for index in range(0, values.size, 2):
+        first, second = abs(values[index]), abs(values[index + 1])
+        if max(first, second) < least:
+            continue
+        for place in range(scales.size):
+            scale = scales[place]
+            stays = first / scale > limit and (left or first >= second or second / scale <= limit)
+            if not stays and second / scale <= limit:
+                continue
+            victim = float(values[index + 1] if stays else values[index])
+            level = levels[np.searchsorted(thresholds, victim / scale, "right")]
+            errors[place] += victim * victim - (victim - level * scale) ** 2
 
 
 @njit(nogil=True, cache=True)

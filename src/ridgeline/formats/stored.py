@@ -60,19 +60,21 @@ def scalar_stored(format: Scalar, matrix: Float32s, layout: Layout, search: Sear
     return Stored(packed=packed_codes(format, matrix, layout, factors, plain=plain), scales=scales)
 
 
-def packed_codes(format: Scalar, matrix: Float32s, layout: Layout, scales: Float32s, *, plain: bool) -> NDArray[np.uint8]:
-    """The packed codes of matrix / scales, the quotient in float32."""
+def packed_codes(
+    format: Scalar, matrix: Float32s, layout: Layout, scales: Float32s, *, plain: bool, reciprocal: bool = False
+) -> NDArray[np.uint8]:
+    """The packed codes of matrix / scales in float32; of matrix * scales if these are given as reciprocals."""
     if not plain:
         from ridgeline.formats.kernels import encoded
 
-        return encoded(codebook(format), format.bits, matrix, layout, scales)
+        return encoded(codebook(format), format.bits, matrix, layout, scales, reciprocal=reciprocal)
     flat = matrix.reshape(-1)
     out = np.empty(packed_bytes(format.bits, flat.size), np.uint8)
     for start in range(0, flat.size, CHUNK):
         part = flat[start : start + CHUNK]
         factors = scales[layout.vector_of(np.arange(start, start + part.size))]
         with np.errstate(over="ignore", under="ignore"):
-            piece = packed(nearest_codes(format, part / factors), format.bits)
+            piece = packed(nearest_codes(format, part * factors if reciprocal else part / factors), format.bits)
         out[start * format.bits // 8 :][: piece.size] = piece
     return out
 

@@ -1,4 +1,4 @@
-"""Codes of 1 to 16 bits packed without gaps: code i fills bits i * b and up, the least significant bit of a byte first."""
+"""Codes of 1 to 16 bits, and of 32, packed without gaps: code i fills bits i * b and up, the least significant bit of a byte first."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def unpacked(data: NDArray[np.uint8], bits: int, count: int) -> Codes:
 
 
 def _few(data: NDArray[np.uint8], bits: int, count: int) -> Codes:
-    if bits == 8:
-        return data
+    if bits in (8, 16, 32):
+        return data.view(np.dtype(code_type(bits)).newbyteorder("<"))
     if bits == 4:
-        return np.stack([data & 15, data >> 4], axis=1).reshape(-1)[:count]
+        return np.stack([data & np.uint8(15), data >> np.uint8(4)], axis=1).reshape(-1)[:count]
     each = np.unpackbits(data, count=bits * count, bitorder="little").reshape(count, bits)
     whole = np.zeros((count, 2), np.uint8)
     whole[:, :1] = np.packbits(each[:, :8], axis=1, bitorder="little")

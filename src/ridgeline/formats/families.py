@@ -46,7 +46,7 @@ FAMILIES = (
     Family(pattern="float32", make=Single, names=("float32",)),
     Family(pattern=r"(u?)pot(\d+)", make=power_of_two, names=widths("pot", "upot", bits=range(3, 9)), bits=(2, MOST_BITS)),
     Family(pattern=r"(u?)flint(\d+)", make=flint, names=widths("flint", "uflint", bits=range(3, 9)), bits=(2, MOST_BITS)),
-    Family(pattern=r"olive(4|-flint4|8|8-e2m5)", make=lambda kind: olive(str(kind)), names=("olive4", "olive-flint4", "olive8", "olive8-e2m5")),
+    Family(pattern=r"olive(4|-flint4|8|8-e2m5)", make=olive, names=("olive4", "olive-flint4", "olive8", "olive8-e2m5")),
     Family(pattern=rf"mx({'|'.join(MX_ELEMENTS)})", make=mx, names=tuple(f"mx{element}" for element in MX_ELEMENTS)),
     Family(pattern=r"nvfp4(|-46)", make=nvfp4, names=("nvfp4", "nvfp4-46")),
     Family(pattern="m2xfp", make=M2xfpWeights, names=("m2xfp",)),

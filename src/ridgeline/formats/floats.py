@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ridgeline.errors import InputError
-from ridgeline.formats.format import Format
+from ridgeline.formats.layout import Layout
 from ridgeline.formats.scalar import Codes, Floats, Scalar, Scaling, Ties, floats
+from ridgeline.formats.scales import Search
+from ridgeline.formats.stored import Stored, Whole
 
 MOST_EXPONENT = 10  # bits: all values and the half-way points between them are float64's
 
@@ -52,7 +54,7 @@ class Float(Scalar):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Single(Format):
+class Single(Whole):
     """IEEE's float32, coded as its 32 bits."""
 
     name: str = "float32"
@@ -64,6 +66,18 @@ class Single(Format):
     def encode(self, values: ArrayLike, scale: float | Floats = 1.0) -> Codes:
         with np.errstate(over="ignore", under="ignore"):
             return np.asarray(floats(values) / scale, np.float32).view(np.uint32)
+
+    def scale_count(self, layout: Layout) -> int:
+        return 0
+
+    def stored(self, matrix: NDArray[np.float32], layout: Layout, search: Search | None, *, plain: bool) -> Stored:
+        """Raises InputError for a scale search."""
+        if search is not None:
+            raise InputError(f"{self.name} has no scales to search; leave search out")
+        return Stored(packed=matrix.astype("<f4").reshape(-1).view(np.uint8), scales=np.empty(0, np.uint8))
+
+    def restored(self, stored: Stored, layout: Layout) -> NDArray[np.float32]:
+        return stored.packed.view("<f4").astype(np.float32).reshape(layout.rows, layout.length)
 
 
 def minifloat(exponent: int, mantissa: int) -> Float:

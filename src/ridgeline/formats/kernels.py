@@ -32,7 +32,9 @@ DIRECT = 16  # values whose errors are added up one by one: sums would lose the 
 STRIDE_ABOVE, STRIDE = 1 << 16, 256  # longer vectors have sums of every so many values, and add up the rest
 
 
-def encoded(book: Codebook, bits: int, matrix: NDArray, layout: Layout, scales: NDArray, *, reciprocal: bool) -> NDArray[np.uint8]:
+def encoded(
+    book: Codebook, bits: int, matrix: NDArray[np.float32], layout: Layout, scales: NDArray[np.float32], *, reciprocal: bool
+) -> NDArray[np.uint8]:
     """stored.packed_codes."""
     flat = matrix.reshape(-1)
     out = np.empty(packed_bytes(bits, flat.size), np.uint8)
@@ -46,7 +48,7 @@ def encoded(book: Codebook, bits: int, matrix: NDArray, layout: Layout, scales: 
     return out
 
 
-def magnitudes(matrix: NDArray, layout: Layout) -> NDArray[np.float32]:
+def magnitudes(matrix: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
     """scales.reaches."""
     flat, out = matrix.reshape(-1), np.zeros(layout.vectors, np.float32)
     if layout.vectors == 1:
@@ -59,7 +61,7 @@ def magnitudes(matrix: NDArray, layout: Layout) -> NDArray[np.float32]:
     return out
 
 
-def least_errors(book: Codebook, matrix: NDArray, layout: Layout, tried: NDArray) -> NDArray[np.float32]:
+def least_errors(book: Codebook, matrix: NDArray[np.float32], layout: Layout, tried: NDArray[np.float32]) -> NDArray[np.float32]:
     """scales._least: the error of a scale is a sum over the levels, whose values a sorted vector holds side by side."""
     out = np.empty(layout.vectors, np.float32)
     levels = level_steps(book)
@@ -74,7 +76,7 @@ def least_errors(book: Codebook, matrix: NDArray, layout: Layout, tried: NDArray
     return out
 
 
-def least_pair_errors(format: Olive, even: NDArray, wide: Layout, tried: NDArray) -> NDArray[np.float32]:
+def least_pair_errors(format: Olive, even: NDArray[np.float32], wide: Layout, tried: NDArray[np.float32]) -> NDArray[np.float32]:
     """olive.least_scales: errors as if no value were a victim, from sorted vectors, and the differences of the few pairs with an outlier."""
     out = np.empty(wide.vectors, np.float32)
     normal, outer = codebook(format.normal).levels, codebook(format.outlier).levels
@@ -234,7 +236,7 @@ def _least(ordered, levels, thresholds, tried, out):
 
 @njit(nogil=True, cache=True)
 def _least_pairs(vectors, ordered, rules, tried, out):
-    levels, thresholds, limit, left = rules
+    levels, thresholds = rules[0], rules[1]
     stride = STRIDE if vectors.shape[1] > STRIDE_ABOVE else 1
     sums, squares = np.empty(vectors.shape[1] // stride + 1), np.empty(vectors.shape[1] // stride + 1)
     errors = np.empty(tried.shape[1])

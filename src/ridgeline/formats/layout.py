@@ -113,7 +113,7 @@ def layout(shape: tuple[int, ...], granularity: str, axis: int | None, group: in
             raise InputError(f"granularity 'channel' takes no group; take 'group' for {group} elements a scale")
         return Layout(shape=shape, granularity=kind, axis=place)
     if group is None or not 1 <= group <= shape[place]:
-        raise InputError(f"granularity 'group' needs a group of 1 to {shape[place]} elements, the length of axis {axis} of shape {shape}; got {group}")
+        raise InputError(f"granularity 'group' needs a group of 1 to {shape[place]} elements, axis {axis} of shape {shape}; got {group}")
     return Layout(shape=shape, granularity=kind, axis=place, group=group)
 
 

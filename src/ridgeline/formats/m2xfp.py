@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ridgeline.formats.bits import packed, unpacked
+from ridgeline.formats.bits import packed, packed_bytes, unpacked
 from ridgeline.formats.floats import minifloat
 from ridgeline.formats.layout import Granularity, Layout
 from ridgeline.formats.mx import BIAS, ScaleRule, powers, refuse_search, scale_codes
@@ -33,6 +33,9 @@ class M2xfpWeights(Whole):
     bits: int = 4
     block: ClassVar[int | None] = 32
 
+    def metadata_bytes(self, layout: Layout) -> int:
+        return packed_bytes(2, _inner(layout).vectors)
+
     def stored(self, matrix: Float32s, layout: Layout, search: Search | None, *, plain: bool) -> Stored:
         """Raises InputError for a scale search."""
         refuse_search(self.name, search)
@@ -54,13 +57,16 @@ class M2xfpWeights(Whole):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class M2xfpActivations(Whole):
-    """MXFP4's codes; in each subgroup the element of the largest magnitude code, the first of equals, is an E2M3: four times that code, less one, plus
-    the subgroup's two bits. So it may lie 1 step below to 2 steps above the E2M1 that it is found by, and takes the nearest of these.
+    """MXFP4's codes; in each subgroup the element of the largest magnitude code, the first of equals, is an E2M3: four times that code, less one,
+    plus the subgroup's two bits. So it may lie 1 step below to 2 steps above the E2M1 that it is found by, and takes the nearest of these.
     """
 
     name: str = "m2xfp-act"
     bits: int = 4
     block: ClassVar[int | None] = 32
+
+    def metadata_bytes(self, layout: Layout) -> int:
+        return packed_bytes(2, _inner(layout).vectors)
 
     def stored(self, matrix: Float32s, layout: Layout, search: Search | None, *, plain: bool) -> Stored:
         """Raises InputError for a scale search."""

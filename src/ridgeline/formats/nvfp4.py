@@ -30,6 +30,7 @@ class Nvfp4(Whole):
     bits: int = 4
     four_six: bool = False
     block: ClassVar[int | None] = 16
+    tensor_scales: ClassVar[int] = 1
 
     def stored(self, matrix: Float32s, layout: Layout, search: Search | None, *, plain: bool) -> Stored:
         """Raises InputError for a scale search."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,7 @@ class Olive(Whole):
     normal: Scalar
     outlier: Abfloat
     keep: Keep = Keep.LARGER
+    scale_type: ClassVar[str] = "<f4"
 
     @property
     def top(self) -> float:
@@ -105,16 +107,16 @@ class Olive(Whole):
         return out.reshape(layout.rows, -1)[:, : layout.length]
 
 
-def olive(kind: str) -> Olive:
+def olive(kind: str | int) -> Olive:
     """olive4, olive-flint4, olive8 (outliers in E4M3, as in the paper) and olive8-e2m5 (as in the authors' code), by what follows "olive"."""
     name = f"olive{kind}"
-    match kind:
+    match str(kind):
         case "-flint4":
             return Olive(name=name, bits=4, normal=flint("", 4), outlier=Abfloat(name="abfloat", bits=4, mantissa=1, bias=3))
         case "4":
             return Olive(name=name, bits=4, normal=integer("", 4), outlier=Abfloat(name="abfloat", bits=4, mantissa=1, bias=2))
         case _:
-            mantissa, bias = (5, 2) if kind.endswith("-e2m5") else (3, 4)
+            mantissa, bias = (5, 2) if name.endswith("-e2m5") else (3, 4)
             return Olive(name=name, bits=8, normal=integer("", 8), outlier=Abfloat(name="abfloat", bits=8, mantissa=mantissa, bias=bias))
 
 

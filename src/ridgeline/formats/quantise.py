@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf, log10
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -12,11 +13,13 @@ from ridgeline.errors import InputError
 from ridgeline.formats.bits import unpacked
 from ridgeline.formats.layout import Granularity, Layout, checked, layout
 from ridgeline.formats.scalar import Codes, Scalar
-from ridgeline.formats.scales import ABSMAX, Search
+from ridgeline.formats.scales import Search
 from ridgeline.formats.stored import Stored, Whole, restored, scalar_stored
 
 if TYPE_CHECKING:
     from ridgeline.formats.format import Format
+
+PIECE = 1 << 20  # elements at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +64,18 @@ class Encoded:
             matrix = restored(cast("Scalar", self.format), self.stored.packed, self.layout, cast("NDArray[np.float32]", scales))
         return self.layout.tensor(matrix)
 
+    def sqnr_db(self, values: ArrayLike) -> float:
+        """10 log10 of the values' squares over the squared error: infinite where there is no error."""
+        flat = np.asarray(values, np.float32).reshape(-1)
+        power = sum(float(np.sum(flat[at : at + PIECE].astype(np.float64) ** 2)) for at in range(0, flat.size, PIECE))
+        error = self.squared_error(values)
+        return 10 * log10(power / error) if error and power else inf if not error else -inf
+
     def squared_error(self, values: ArrayLike) -> float:
         """Sum over all elements of (value - decoded)^2, in float64."""
         flat, decoded = np.asarray(values, np.float32).reshape(-1), self.decode().reshape(-1)
-        pieces = range(0, flat.size, 1 << 20)
-        return sum(float(np.sum((flat[at : at + (1 << 20)].astype(np.float64) - decoded[at : at + (1 << 20)]) ** 2)) for at in pieces)
+        pieces = (slice(at, at + PIECE) for at in range(0, flat.size, PIECE))
+        return sum(float(np.sum((flat[piece].astype(np.float64) - decoded[piece]) ** 2)) for piece in pieces)
 
 
 def quantise(
@@ -78,8 +88,8 @@ def quantise(
     search: Search | None = None,
     plain: bool = False,
 ) -> Encoded:
-    """Values as float32 in `format`, with a scale for the whole tensor, for each index of `axis` (0 unless given), or for every `group` elements along
-    `axis` (the last unless given; the last group of a row may be shorter).
+    """Values as float32 in `format`, with a scale for the whole tensor, for each index of `axis` (0 unless given), or for every `group` elements
+    along `axis` (the last unless given; the last group of a row may be shorter).
 
     Block formats run along `axis` in blocks of their own size. `search` is how scales are found: from the largest magnitude unless given, in OliVe's
     formats by OliVe's search. `plain` asks for the slow definition in numpy, whose result is the same bit for bit.
@@ -91,7 +101,7 @@ def quantise(
         stored = format.stored(placed.matrix(array), placed, search, plain=plain)
     elif isinstance(format, Scalar):
         placed = layout(array.shape, granularity or Granularity.TENSOR, axis, group)
-        stored = scalar_stored(format, placed.matrix(array), placed, search or ABSMAX, plain=plain)
+        stored = scalar_stored(format, placed.matrix(array), placed, search, plain=plain)
     else:
         raise InputError(f"format {format.name!r} is a {type(format).__name__}; tensors take a Scalar or a Whole of ridgeline.formats")
     return Encoded(format=format, layout=placed, stored=stored)

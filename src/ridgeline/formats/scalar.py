@@ -141,7 +141,7 @@ def nearest_codes(format: Scalar, quotients: Floats) -> Codes:
     if not missing.any():
         return codes
     if book.nan is None:
-        index = tuple(int(axis[0]) for axis in np.nonzero(missing))
+        index = tuple(int(place) for place in np.unravel_index(int(np.argmax(missing)), missing.shape))
         raise InputError(f"{format.name} has no code for NaN, which stands at index {index}; replace it first")
     return np.where(missing, book.codes.dtype.type(book.nan), codes)
 

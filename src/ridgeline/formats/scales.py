@@ -37,7 +37,7 @@ class Search:
     @property
     def ratios(self) -> Float64s:
         count = floor((self.most - self.least) / self.step + 1e-9) + 1
-        return self.least + self.step * np.arange(count)
+        return self.least + self.step * np.arange(count, dtype=np.float64)
 
 
 ABSMAX = Search(least=1.0, most=1.0, step=1.0)

@@ -12,8 +12,8 @@ from ridgeline.errors import InputError
 from ridgeline.formats.bits import packed, packed_bytes, unpacked
 from ridgeline.formats.format import Format
 from ridgeline.formats.layout import Layout
-from ridgeline.formats.scalar import Scalar, codebook, nearest_codes
-from ridgeline.formats.scales import Search, scalar_scales
+from ridgeline.formats.scalar import Scalar, Scaling, codebook, nearest_codes
+from ridgeline.formats.scales import ABSMAX, Search, scalar_scales
 
 Float32s = NDArray[np.float32]
 CHUNK = 1 << 18  # elements at a time, a multiple of 8
@@ -34,6 +34,8 @@ class Whole(Format):
     """A format of whole tensors: a code means something only beside others, or has a scale of the format's own kind. A kind of them gives these."""
 
     block: ClassVar[int | None] = None  # elements that share a scale, if the format says so
+    scale_type: ClassVar[str] = "u1"  # numpy's name
+    tensor_scales: ClassVar[int] = 0  # float32 scales of the whole tensor
 
     def checked(self, layout: Layout) -> Layout:
         """The layout. Raises InputError for one that the format does not go with."""
@@ -43,6 +45,12 @@ class Whole(Format):
         """Codes that are stored, padding counted."""
         return layout.elements
 
+    def scale_count(self, layout: Layout) -> int:
+        return layout.vectors
+
+    def metadata_bytes(self, layout: Layout) -> int:
+        return 0
+
     def stored(self, matrix: Float32s, layout: Layout, search: Search | None, *, plain: bool) -> Stored:
         raise NotImplementedError
 
@@ -51,11 +59,13 @@ class Whole(Format):
         raise NotImplementedError
 
 
-def scalar_stored(format: Scalar, matrix: Float32s, layout: Layout, search: Search, *, plain: bool) -> Stored:
-    """Raises InputError for a negative value in a format without them."""
+def scalar_stored(format: Scalar, matrix: Float32s, layout: Layout, search: Search | None, *, plain: bool) -> Stored:
+    """Raises InputError for a negative value in a format without them, and for a search in one without scales."""
+    if format.scaling is Scaling.NONE and search is not None:
+        raise InputError(f"{format.name} has no scales to search; leave search out")
     if format.levels[0] >= 0 and matrix.min() < 0:
         raise InputError(f"{format.name} has no negative levels and the least value is {matrix.min():.6g}; take a signed format")
-    scales = scalar_scales(format, matrix, layout, search, plain=plain)
+    scales = scalar_scales(format, matrix, layout, search or ABSMAX, plain=plain)
     factors = scales if scales.size else np.ones(layout.vectors, np.float32)
     return Stored(packed=packed_codes(format, matrix, layout, factors, plain=plain), scales=scales)
 

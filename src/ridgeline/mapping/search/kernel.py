@@ -83,11 +83,26 @@ STATE = np.dtype(
         ("sliding", np.int64, (3,)),
         ("slide_axis", np.int64, (3,)),
         ("factors", np.int32, (SLOTS, AXES)),
-        ("tile", np.int32, (BOUNDARIES, AXES)),  # steps inside a boundary that is placed
+        ("tile", np.int32, (BOUNDARIES, AXES)),  # steps inside a boundary; of one that is not placed yet, only where they were last asked for
         ("spread", np.int32, (BOUNDARIES + 1, AXES)),  # instances outside a boundary that have steps; row BOUNDARIES outside the multiplier
         ("order", np.int8, (SLOTS,)),  # which order of axes a slot in time has
+        ("stays", np.int8),  # whether it is a state still: not where a loop over the axis at hand must be added
     ],
     align=True,
+)
+
+# What a loop more would take of each level, in numbers that several functions share. A record, as numba counts the references to arrays of its own,
+# which takes as long as the work.
+ROOM = np.dtype(
+    [
+        ("boundary", np.int64, (3 * BOUNDARIES,)),  # of each tensor that the loop lets grow
+        ("tensor", np.int64, (3 * BOUNDARIES,)),
+        ("bits", np.float64, (3 * BOUNDARIES,)),  # of its indices that do not depend on the loop's axis
+        ("level", np.int64, (LEVELS,)),  # of so many groups of those
+        ("end", np.int64, (LEVELS,)),  # of each group
+        ("rest", np.float64, (LEVELS,)),  # what else the level holds, in bits
+        ("tile", np.int32, (BOUNDARIES, AXES)),
+    ]
 )
 
 
@@ -110,15 +125,6 @@ def _positions(boxes, s, d, a, b):
         x, y = y, x % y
     s, d = s // x, d // x
     return a * b - max(0, a - d) * max(0, b - s)
-
-
-@njit(cache=True)
-def _tile(p, factors, slot, axis):
-    """Steps of an axis inside a slot."""
-    size = 1
-    for k in range(slot + 1):
-        size *= factors[k, axis]
-    return min(size, p.sizes[axis])
 
 
 @njit(cache=True)
@@ -162,15 +168,21 @@ def _elements(p, tile, tensor, whole):
 
 
 @njit(cache=True)
-def _footprint(p, factors, tensor, slot):
-    """Elements of the largest tile inside a slot."""
+def _footprint(p, tile, tensor, boxes):
+    """Elements of a tensor that a tile of so many steps along each axis needs."""
     total = 1.0
     for i in range(p.index_count[tensor]):
-        a, b = p.index_axes[tensor, i, 0], p.index_axes[tensor, i, 1]
-        ta = _tile(p, factors, slot, a)
-        tb = 1 if b < 0 else _tile(p, factors, slot, b)
-        total *= _positions(p.boxes, p.index_steps[tensor, i, 0], p.index_steps[tensor, i, 1] if b >= 0 else 1, ta, tb)
+        total *= _extent(p, tile, tensor, i, boxes)
     return total
+
+
+@njit(cache=True)
+def _extent(p, tile, tensor, i, boxes):
+    """Of one index."""
+    a, b = p.index_axes[tensor, i, 0], p.index_axes[tensor, i, 1]
+    if b < 0:
+        return _positions(boxes, p.index_steps[tensor, i, 0], 1, tile[a], 1)
+    return _positions(boxes, p.index_steps[tensor, i, 0], p.index_steps[tensor, i, 1], tile[a], tile[b])
 
 
 @njit(cache=True)
@@ -383,41 +395,62 @@ def _visits(p, s, top, boundary):
 
 
 @njit(cache=True)
-def _fits(p, factors, slot, first):
-    """Whether the tiles fit every level from boundary `first` outwards; those beyond `slot` hold at least the instances that they serve."""
+def _fill_tiles(p, s, slot, first):
+    """Tiles of the boundaries from `first` outwards as far as they are known, with the instances that they will serve."""
+    for a in range(p.axes):
+        block = s.current[a]
+        reached = slot
+        for b in range(first, p.rows):
+            while reached < p.boundary_slot[b]:
+                reached += 1
+                if not p.timed[reached]:
+                    block *= s.factors[reached, a]
+            s.tile[b, a] = min(block, p.sizes[a])
+
+
+@njit(cache=True)
+def _fits(p, tiles, slot, first):
+    """Whether the tiles fit every level from boundary `first` outwards."""
     crowded = 0
     for b in range(first, p.rows):
-        crowded += not _fits_level(p, factors, slot, p.boundary_level[b])
+        crowded += not _fits_level(p, tiles, slot, p.boundary_level[b])
     return crowded == 0
 
 
 @njit(cache=True)
-def _fits_level(p, factors, slot, level):
+def _fits_level(p, tiles, slot, level):
     if p.capacity_bits[level] == np.inf:
         return True
     bits = 0.0
     for b in range(p.rows):
         if p.boundary_level[b] == level:
-            bits += _held_bits(p, factors, b, slot)
+            bits += _held_bits(p, tiles, b, slot)
     return bits <= p.capacity_bits[level]
 
 
 @njit(cache=True)
-def _held_bits(p, factors, b, slot):
+def _held_bits(p, tiles, b, slot):
     """Bits of a boundary's tiles."""
     bits = 0.0
     for tensor in range(3):
         if p.kept[b, tensor]:
-            width = p.widths[tensor]
-            if tensor == OUTPUT and _adds(p, factors, p.child[b, tensor], slot):
-                width = p.widths[3]
-            whole = p.whole_bits[tensor] / p.widths[tensor]
-            bits += (_footprint(p, factors, tensor, p.boundary_slot[b]) if b < p.boundaries else whole) * width
+            bits += _elements_held(p, tiles, b, tensor) * _width(p, tiles, b, tensor, slot)
     return bits
 
 
 @njit(cache=True)
-def _adds(p, factors, child, slot):
+def _elements_held(p, tiles, b, tensor):
+    return _footprint(p, tiles[b], tensor, p.boxes) if b < p.boundaries else p.whole_bits[tensor] / p.widths[tensor]
+
+
+@njit(cache=True)
+def _width(p, tiles, b, tensor, slot):
+    """Bits of an element that a boundary holds."""
+    return p.widths[3] if tensor == OUTPUT and _adds(p, tiles, p.child[b, tensor], slot) else p.widths[tensor]
+
+
+@njit(cache=True)
+def _adds(p, tiles, child, slot):
     """Whether partial sums come to the level outside `child`; while the child may still grow, that is not said yet."""
     if child < 0:
         return True
@@ -426,8 +459,53 @@ def _adds(p, factors, child, slot):
     left = 0
     for a in range(p.axes):
         if not p.relevant[OUTPUT, a]:
-            left += p.sizes[a] - _tile(p, factors, p.boundary_slot[child], a)
+            left += p.sizes[a] - tiles[child, a]
     return left > 0
+
+
+@njit(cache=True)
+def _find_grown(p, tiles, slot, axis, start, group, count, room):
+    """What a loop over an axis lets grow in a group's level, in the boundaries from slot `start` outwards: put behind `count` others. Returns how
+    many there are then."""
+    room.rest[group] = 0.0
+    for b in range(p.rows):
+        if p.boundary_level[b] != room.level[group]:
+            continue
+        for tensor in range(3):
+            if not p.kept[b, tensor]:
+                continue
+            width = _width(p, tiles, b, tensor, slot)
+            if b < p.boundaries and p.boundary_slot[b] >= start and p.relevant[tensor, axis]:
+                for i in range(p.index_count[tensor]):
+                    if p.index_axes[tensor, i, 0] != axis and p.index_axes[tensor, i, 1] != axis:
+                        width *= _extent(p, tiles[b], tensor, i, p.boxes)
+                room.boundary[count], room.tensor[count], room.bits[count] = b, tensor, width
+                count += 1
+            else:
+                room.rest[group] += _elements_held(p, tiles, b, tensor) * width
+    room.end[group] = count
+    return count
+
+
+@njit(cache=True)
+def _has_room(p, tiles, axis, factor, groups, room):
+    """Whether a loop of so many steps leaves what grows in the levels of so many groups."""
+    j = 0
+    for group in range(groups):
+        bits = room.rest[group]
+        while j < room.end[group]:
+            b, tensor = room.boundary[j], room.tensor[j]
+            own, elements = tiles[b, axis], room.bits[j]
+            tiles[b, axis] = min(own * factor, p.sizes[axis])
+            for i in range(p.index_count[tensor]):
+                if p.index_axes[tensor, i, 0] == axis or p.index_axes[tensor, i, 1] == axis:
+                    elements *= _extent(p, tiles[b], tensor, i, p.boxes)
+            tiles[b, axis] = own
+            bits += elements
+            j += 1
+        if bits > p.capacity_bits[room.level[group]]:
+            return False
+    return True
 
 
 @njit(cache=True)
@@ -578,57 +656,80 @@ def _next_factor(mode, left, factor):
 
 
 @njit(cache=True, nogil=True)
-def _expand(p, source, target, slot, axis, order, mode, needed, first, goal):
-    """Every state with every factor of an axis at a slot in time. Returns (states, dropped as too large, by the bound, for another that is no worse,
-    whether `target` was too small)."""
-    made, large, bounded, merged = 0, 0, 0, 0
-    for i in range(len(source)):
-        left = _ceil(p.sizes[axis], source[i].current[axis] * _ahead(p, source[i].factors, slot, axis))
+def _expand(p, pool, start, stop, made, slot, axis, mode, needed, first, goal, room):
+    """Every factor of an axis at a slot in time, for the states from `start` to `stop`. One may stay as it is, with a factor of 1, where its order is
+    set; what else comes of it is put into the same pool from `made` on. Returns (the end of that, the first state that there was no room for, those
+    dropped as too large, by the bound, for another that is no worse)."""
+    large, bounded, merged = 0, 0, 0
+    for i in range(start, stop):
+        source = pool[i]
+        left = _ceil(p.sizes[axis], source.current[axis] * _ahead(p, source.factors, slot, axis))
+        if made + 2 * np.sqrt(left) + 2 > len(pool):
+            return made, i, large, bounded, merged
         factor = _next_factor(mode, left, 0)
-        if needed and factor == 1:
+        source.stays = factor == 1 and not needed
+        if factor == 1:
             factor = _next_factor(mode, left, 1)
-        alone = p.prior[slot] >= 0 and goal.canonical
-        for a in range(p.axes):
-            alone = alone and source[i].factors[slot, a] == 1
+        if factor == 0:
+            continue
+        _fill_tiles(p, source, slot, first)
+        inner = p.prior[slot]
+        if inner >= 0 and goal.canonical and _is_alone(p, source, slot):
+            # The level inside could hold some of these loops too, which is never worse.
+            room.level[0] = p.boundary_level[inner]
+            _find_grown(p, source.tile, slot, axis, p.boundary_slot[inner], 0, 0, room)
+            while factor and _has_room(p, source.tile, axis, factor, 1, room):
+                merged += 1
+                factor = _next_factor(mode, left, factor)
+        groups = _find_room(p, source.tile, slot, axis, first, room) if factor else 0
         while factor:
-            if made == len(target):
-                return made, large, bounded, merged, True
-            target[made] = source[i]
-            s = target[made]
-            s.order[slot] = order
-            if factor > 1:
-                s.factors[slot, axis] = factor
-                if not _fits(p, s.factors, slot, first):
-                    large += 1
-                    break  # larger factors fit no better
-                if alone and _could_hold(p, s.factors, p.prior[slot], slot, axis):
-                    # The level inside could hold this loop too, which is never worse.
-                    merged += 1
-                    factor = _next_factor(mode, left, factor)
-                    continue
-                s.factors[slot, axis] = 1
-                _append(p, s, slot, axis, factor)
-                _bound(p, s, slot, first)
+            if not _has_room(p, source.tile, axis, factor, groups, room):
+                large += 1
+                break  # larger factors fit no better
+            pool[made] = source
+            s = pool[made]
+            s.stays = True
+            _append(p, s, slot, axis, factor)
+            _bound(p, s, slot, first)
             if _is_beaten(goal, s):
                 bounded += 1
             else:
                 made += 1
             factor = _next_factor(mode, left, factor)
-    return made, large, bounded, merged, False
+    return made, stop, large, bounded, merged
+
+
+@njit(cache=True, inline="always")
+def _is_alone(p, s, slot):
+    """Whether a slot has no loop yet."""
+    loops = 0
+    for a in range(p.axes):
+        loops += s.factors[slot, a] != 1
+    return loops == 0
+
+
+@njit(cache=True)
+def _find_room(p, tiles, slot, axis, first, room):
+    """The bounded levels from boundary `first` outwards where a loop over an axis lets a tensor grow, a group each. Returns how many."""
+    groups, count, seen = 0, 0, 0
+    for b in range(first, p.rows):
+        level = p.boundary_level[b]
+        if seen >> level & 1 or p.capacity_bits[level] == np.inf:
+            continue
+        seen |= 1 << level
+        room.level[groups] = level
+        more = _find_grown(p, tiles, slot, axis, slot, groups, count, room)
+        if more > count or room.rest[groups] > p.capacity_bits[level]:
+            groups, count = groups + 1, more
+    return groups
 
 
 @njit(cache=True, nogil=True)
-def _begin_all(p, pool, goal):
-    """The multipliers' own accesses, with all spatial factors known. Returns the states left."""
-    made = 0
+def _begin_all(p, pool):
+    """The multipliers' own accesses, with all spatial factors known."""
     for i in range(len(pool)):
         _begin(p, pool[i])
         _bound(p, pool[i], -1, 0)
-        if not _is_beaten(goal, pool[i]):
-            if made < i:
-                pool[made] = pool[i]
-            made += 1
-    return made
 
 
 @njit(cache=True)
@@ -738,22 +839,21 @@ def _settle(p, s, slot, axis):
 
 
 @njit(cache=True, nogil=True)
-def _place(p, pool, boundary, slot, orders):
+def _place(p, pool, boundary, slot, orders, room):
     """Places a boundary: its tensors are pending from here. Drops the states whose tiles are too large, and those where the level's other tensors
     could hold a loop more: that is never worse. `orders` are those of the slot. Returns how many are left."""
     made = 0
     is_last = boundary + 1 == p.boundaries or p.before[boundary + 1] < 0
     for i in range(len(pool)):
-        if not _fits(p, pool[i].factors, slot, boundary):
+        _fill_tiles(p, pool[i], slot, boundary)
+        if not _fits(p, pool[i].tile, slot, boundary):
             continue
-        if is_last and p.before[boundary] >= 0 and _could_hold_more(p, pool[i], boundary, slot, orders):
+        if is_last and p.before[boundary] >= 0 and _could_hold_more(p, pool[i], boundary, slot, orders, room):
             continue
         if made < i:
             pool[made] = pool[i]
         s = pool[made]
         made += 1
-        for a in range(p.axes):
-            s.tile[boundary, a] = min(s.current[a], p.sizes[a])
         for tensor in range(3):
             if p.kept[boundary, tensor]:
                 s.pending[tensor] |= 1 << boundary
@@ -763,24 +863,21 @@ def _place(p, pool, boundary, slot, orders):
 
 
 @njit(cache=True)
-def _could_hold_more(p, s, boundary, slot, orders):
-    """Whether the tensors of the same level that hold fewer loops could hold the next one too."""
+def _could_hold_more(p, s, boundary, slot, orders, room):
+    """Whether the tensors of the same level that hold fewer loops could hold the slot's first one too."""
+    inner = p.before[boundary]
     axis = -1
     for k in range(p.axes):
         if axis < 0 and s.factors[slot, orders[s.order[slot], k]] > 1:
             axis = orders[s.order[slot], k]
-    return axis < 0 or _could_hold(p, s.factors, p.before[boundary], slot, axis)
-
-
-@njit(cache=True)
-def _could_hold(p, factors, boundary, slot, axis):
-    """Whether a boundary's level has room for the tile that holds a slot's loop over an axis too."""
-    inner = p.boundary_slot[boundary]
-    own, factor = factors[inner, axis], factors[slot, axis]
-    factors[inner, axis], factors[slot, axis] = own * factor, 1
-    fits = _fits_level(p, factors, slot, p.boundary_level[boundary])
-    factors[inner, axis], factors[slot, axis] = own, factor
-    return fits
+    if axis < 0:
+        return True
+    for b in range(p.rows):
+        for a in range(p.axes):
+            room.tile[b, a] = s.tile[b, a]
+        if p.boundary_slot[inner] <= p.boundary_slot[b] < slot:
+            room.tile[b, axis] = min(s.tile[b, axis] * s.factors[slot, axis], p.sizes[axis])
+    return _fits_level(p, room.tile, slot, p.boundary_level[inner])
 
 
 @njit(cache=True, nogil=True)
@@ -842,14 +939,14 @@ def _key(p, s, slot, key):
         n += 3
     for b in range(p.boundaries):
         # Whether outputs are complete decides how wide the next level keeps them.
-        key[n] = 1 if p.kept[b, OUTPUT] and p.boundary_slot[b] <= slot and _adds(p, s.factors, b, slot + 1) else 0
+        key[n] = 1 if p.kept[b, OUTPUT] and p.boundary_slot[b] <= slot and _adds(p, s.tile, b, slot + 1) else 0
         n += 1
         # What it leaves to the level's other tensors.
         if p.boundary_slot[b] <= slot and b + 1 < p.boundaries and p.before[b + 1] == b:
             held = np.int64(0)
             for other in range(b + 1):
                 if p.boundary_level[other] == p.boundary_level[b]:
-                    held += np.int64(_held_bits(p, s.factors, other, slot + 1))
+                    held += np.int64(_held_bits(p, s.tile, other, slot + 1))
             key[n], key[n + 1] = held >> 31, held & 0x7FFFFFFF
             n += 2
         # A boundary that waits or slides on holds a tile of its own.
@@ -864,17 +961,22 @@ def _key(p, s, slot, key):
 
 @njit(cache=True, nogil=True)
 def _merge(p, pool, slot, goal, chosen):
-    """Of states with the same future, those that no other beats in energy, every level's cycles and fills: writes their numbers to `chosen`, returns
-    how many. Where cycles do not matter, those of least energy."""
+    """Of states with the same future, those that no other beats in energy, every level's cycles and fills: writes their numbers to `chosen`. Where
+    cycles do not matter, those of least energy. Returns (how many, dropped by the bound)."""
     timeless = goal.kind == ENERGY and goal.most_cycles == np.inf
     unfinished = np.empty(p.levels, np.bool_)
-    count = len(pool)
+    alive = np.empty(len(pool), np.int64)
+    count = 0
+    for i in range(len(pool)):
+        if not _is_beaten(goal, pool[i]):
+            alive[count] = i
+            count += 1
     length = p.axes * (1 + 2 * p.slots + 3 * p.boundaries) + 9 + 3 * p.boundaries
     keys = np.zeros((count, length), np.int32)
     hashes = np.zeros(count, np.uint64)
     lengths = np.zeros(count, np.int64)
     for i in range(count):
-        lengths[i] = _key(p, pool[i], slot, keys[i])
+        lengths[i] = _key(p, pool[alive[i]], slot, keys[i])
         h = np.uint64(1469598103934665603)
         for k in range(lengths[i]):
             h = (h ^ np.uint64(keys[i, k])) * np.uint64(1099511628211)
@@ -891,21 +993,24 @@ def _merge(p, pool, slot, goal, chosen):
         if stop - start > 1:
             energies = np.empty(stop - start)
             for j in range(stop - start):
-                energies[j] = pool[group[j]].energy
+                energies[j] = pool[alive[group[j]]].energy
             group = group[np.argsort(energies, kind="mergesort")]
-            _find_unfinished(p, pool[group[0]], slot, unfinished)
+            _find_unfinished(p, pool[alive[group[0]]], slot, unfinished)
         first = made
         for j in range(stop - start):
             beaten = False
             for k in range(first, made):
-                if (timeless or _beats(p, pool[chosen[k]], pool[group[j]], unfinished)) and _same(keys, lengths, chosen[k], group[j]):
+                best, other = chosen[k], group[j]
+                if (timeless or _beats(p, pool[alive[best]], pool[alive[other]], unfinished)) and _same(keys, lengths, best, other):
                     beaten = True
                     break
             if not beaten:
                 chosen[made] = group[j]
                 made += 1
         start = stop
-    return made
+    for k in range(made):
+        chosen[k] = alive[chosen[k]]
+    return made, len(pool) - count
 
 
 @njit(cache=True)
@@ -1050,20 +1155,10 @@ def _group_fits(p, member, last, once, tile):
         for tensor in range(3):
             if member[tensor] == b and (b == last or once >> tensor & 1):
                 width = min(p.widths[2], p.widths[3]) if tensor == OUTPUT else p.widths[tensor]
-                bits += _tile_elements(p, tile, tensor) * width
+                bits += _footprint(p, tile, tensor, False) * width
         if bits > p.capacity_bits[level]:
             return False
     return True
-
-
-@njit(cache=True)
-def _tile_elements(p, tile, tensor):
-    total = 1.0
-    for i in range(p.index_count[tensor]):
-        a, b = p.index_axes[tensor, i, 0], p.index_axes[tensor, i, 1]
-        tb = 1 if b < 0 else tile[b]
-        total *= _positions(False, p.index_steps[tensor, i, 0], p.index_steps[tensor, i, 1] if b >= 0 else 1, tile[a], tb)
-    return total
 
 
 @njit(cache=True)

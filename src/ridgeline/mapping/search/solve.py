@@ -34,8 +34,9 @@ WIDTHS = (200, 1_500, 12_000, 100_000)  # states of a slot that go on: a state t
 PARALLEL = 20_000  # states of a slot from which it is worth the threads
 THREADS = 2
 HURRIED = (1, 20)  # states that go on once the budget is spent: to end, or to find a first mapping
-UNROLLED = 40_000  # choices of spatial factors that are begun at once
+UNROLLED = 8_000  # choices of spatial factors that are begun at once
 CHUNK = 1_000  # states that are grown at once: a budget is looked at in between
+ROOM = 1_000  # states more than there are, at least, where states grow
 SLACK = 1e-9  # of float sums, relative
 
 
@@ -97,12 +98,13 @@ class Found:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prepared:
     """What several searches of one layer share: a space for each choice of kept tensors and splits of levels, and whether these are but a part of
-    them; and the spatial factors, the same in all. `skipped` is the most multipliers that a choice of factors that was left out has in use, 0 if none
-    was."""
+    them; and the spatial factors, the same in all, with the fewest steps that each could take, which rise. `skipped` is the most multipliers that a
+    choice of factors that was left out has in use, 0 if none was."""
 
     spaces: tuple[Space, ...]
     is_part: bool
     unrolled: Array
+    steps: Array
     skipped: int
 
 
@@ -111,7 +113,10 @@ def prepare(nest: Nest, chip: Chip, space: SpaceName, conventions: Conventions) 
     check_nest(nest)
     every, is_part = spaces(nest, chip, conventions, space)
     unrolled, skipped = unrollings(every[0])
-    return Prepared(spaces=every, is_part=is_part, unrolled=unrolled, skipped=skipped)
+    sizes = np.array([nest.axes[axis] for axis in every[0].axes])
+    steps = np.ceil(sizes / unrolled.prod(axis=1, dtype=np.int64)).prod(axis=1)
+    order = np.argsort(steps, kind="stable")
+    return Prepared(spaces=every, is_part=is_part, unrolled=unrolled[order], steps=steps[order], skipped=skipped)
 
 
 def best_mapping(
@@ -154,6 +159,18 @@ def _taken(pool: Array, places: Array) -> Array:
     return pool.view(RAW)[places].view(kernel.STATE)
 
 
+def _roomy(pool: Array) -> Array:
+    """The states with room behind them for as many again."""
+    roomy = np.empty(2 * len(pool) + ROOM, kernel.STATE)
+    roomy.view(RAW)[: len(pool)] = pool.view(RAW)
+    return roomy
+
+
+def _staying(pool: Array) -> Array:
+    stays = pool["stays"] != 0
+    return pool if stays.all() else _taken(pool, np.flatnonzero(stays))
+
+
 def _with_small_tiles(ordered: Array, pool: Array, limit: int) -> Array:
     """Half of the places for the smallest tiles, which levels still to come have room for."""
     most = limit - limit // 2
@@ -185,6 +202,7 @@ class _Run:
         self.looks = 0  # 1 where the first found nothing, 2 after that
         self.found: tuple[LoopMapping, Estimate] | None = None
         self.set_aside = {space: self._least(space) for space in prepared.spaces}  # of mappings not looked at, the least worth there can be
+        self.promised: dict[Space, Array] = {}
         self.left_out = self._least_left_out()
         self.inexact = inf  # the least bound of a mapping that costs more than its bound
         self.covered = Covered()
@@ -245,7 +263,7 @@ class _Run:
 
     def search(self, space: Space, width: int) -> None:
         """All mappings of one space."""
-        pool = self._begin(space, width)
+        pool, room = self._begin(space, width), np.zeros(1, kernel.ROOM)[0]
         for slot in range(len(space.slots)):
             if not len(pool):
                 return
@@ -253,7 +271,7 @@ class _Run:
             pool = pool[: kernel.spread(space.problem, pool, slot)] if spatial else self._grow(space, pool, slot, width)
             for boundary in range(space.problem["boundaries"]):
                 if space.problem["boundary_slot"][boundary] == slot:
-                    pool = pool[: kernel.place(space.problem, pool, boundary, slot, space.order_axes(slot))]
+                    pool = pool[: kernel.place(space.problem, pool, boundary, slot, space.order_axes(slot), room)]
         self._collect(space, pool[: kernel.finish(space.problem, pool)])
 
     def offer(self, mapping: LoopMapping, made: Estimate) -> bool:
@@ -272,18 +290,45 @@ class _Run:
             self.covered += covered
 
     def _begin(self, space: Space, width: int) -> Array:
-        """The spatial factors."""
-        prepared = self.prepared
-        parts = [self._begin_part(space, prepared.unrolled[at : at + UNROLLED], width) for at in range(0, len(prepared.unrolled), UNROLLED)]
-        return self._narrow(space, _joined(parts), -1, width, merged=False)
+        """The spatial factors that promise most."""
+        promised = self._promised(space, width)
+        ordered = np.argsort(promised, kind="stable")
+        count = min(len(ordered), HURRIED[self.found is None] if self.late else width)
+        if count < len(ordered):
+            self._set_aside(space, float(promised[ordered[count]]))
+        if len(promised) < len(self.prepared.unrolled):
+            self._set_aside(space, self.goal.worth(least_energy(space), self.prepared.steps[len(promised)]))
+        pool = self._unrolled(space, self.prepared.unrolled[ordered[:count]])
+        return _taken(pool, np.flatnonzero(self._values(pool) < self.most))
 
-    def _begin_part(self, space: Space, factors: Array, width: int) -> Array:
+    def _promised(self, space: Space, width: int) -> Array:
+        """The least worth that each choice of spatial factors could have (choices). Those of few steps come first; it ends where the others promise
+        less than `width` of them, or than the best mapping."""
+        every, floor = self.prepared, least_energy(space)
+        while len(known := self.promised.get(space, np.empty(0))) < len(every.unrolled):
+            least = self.goal.worth(floor, every.steps[len(known)])
+            if least >= self.most or (len(known) >= width and least >= np.partition(known, width - 1)[width - 1]):
+                break
+            pool = self._unrolled(space, every.unrolled[len(known) : len(known) + UNROLLED])
+            values = np.where(self._is_capped(pool), inf, self._values(pool))
+            self.promised[space] = np.concatenate([known, values])
+            self._add(Covered(counted=len(pool), bounded=int((values >= self.most).sum())))
+        return known
+
+    def _unrolled(self, space: Space, factors: Array) -> Array:
+        """States with those spatial factors, and no loop in time."""
         pool = np.zeros(len(factors), kernel.STATE)
         pool["factors"] = 1
         pool["factors"][:, space.spread_slots, : factors.shape[2]] = factors
-        count = kernel.begin(space.problem, pool, self.goal.record(self.most))
-        self._add(Covered(counted=len(factors), bounded=len(factors) - count))
-        return self._narrow(space, pool[:count], -1, width, merged=False)
+        kernel.begin(space.problem, pool)
+        return pool
+
+    def _is_capped(self, pool: Array) -> Array:
+        return (pool["least_energy"] > self.goal.most_energy_pj * (1 + SLACK)) | (pool["least_cycles"] > self.goal.most_cycles)
+
+    def _set_aside(self, space: Space, least: float) -> None:
+        with self._lock:
+            self.set_aside[space] = min(self.set_aside[space], least)
 
     def _grow(self, space: Space, pool: Array, slot: int, width: int) -> Array:
         """Every order and every factor of the loops in time at a slot."""
@@ -303,42 +348,44 @@ class _Run:
     def _ordered(self, space: Space, pool: Array, start: _Step, width: int) -> Array:
         """Every factor of the loops of a slot, in one order."""
         order = space.orders[start.slot][start.order]
+        pool, count = _roomy(pool), len(pool)
+        pool["order"][:count, start.slot] = start.order
         for axis in order.axes:
-            if space.modes[start.slot, axis] == kernel.NONE:
-                continue
-            pool = self._expand(space, pool, replace(start, axis=axis, needed=axis in order.needed), width)
-        return pool
+            if space.modes[start.slot, axis] != kernel.NONE:
+                pool, count = self._expand(space, (pool, count), replace(start, axis=axis, needed=axis in order.needed), width)
+        return pool[:count]
 
-    def _expand(self, space: Space, pool: Array, step: _Step, width: int) -> Array:
-        """A piece of the pool at a time: what has grown is narrowed before it grows out of memory."""
-        parts: list[Array] = []
-        for at in range(0, len(pool), CHUNK):
-            parts.append(self._expand_part(space, pool[at : at + CHUNK], step))
-            if sum(map(len, parts)) > 4 * width or self.late:
-                parts = [self._narrow(space, _joined(parts), step.slot, width, merged=False)]
-        return _joined(parts)
-
-    def _expand_part(self, space: Space, pool: Array, step: _Step) -> Array:
-        if self.late:
-            pool = self._narrow(space, pool, step.slot, HURRIED[1], merged=False)
-        room, mode = max(64, 4 * len(pool)), space.modes[step.slot, step.axis]
-        goal = self.goal.record(self.most, canonical=step.canonical)
-        while True:
-            target = np.empty(room, kernel.STATE)
-            made, large, bounded, merged, short = kernel.expand(
-                space.problem, pool, target, step.slot, step.axis, step.order, mode, step.needed, step.first, goal
+    def _expand(self, space: Space, states: tuple[Array, int], step: _Step, width: int) -> tuple[Array, int]:
+        """Adds loops over an axis to the first states of a pool, a piece of them at a time: what comes of those is narrowed before it grows out of
+        memory. Returns the pool and how many states it has now."""
+        (pool, end), at = states, 0
+        made, mode, room = end, space.modes[step.slot, step.axis], np.zeros(1, kernel.ROOM)[0]
+        while at < end:
+            goal = self.goal.record(self.most, canonical=step.canonical)
+            stop = min(at + CHUNK, end)
+            now, at, large, bounded, merged = kernel.expand(
+                space.problem, pool, at, stop, made, step.slot, step.axis, mode, step.needed, step.first, goal, room
             )
-            if not short:
-                self._add(Covered(counted=made + bounded + merged, large=large, bounded=bounded, merged=merged))
-                return target.view(RAW)[:made].copy().view(kernel.STATE) if made < room // 2 else target[:made]
-            room *= 4
+            self._add(Covered(counted=now - made + bounded + merged, large=large, bounded=bounded, merged=merged))
+            made = now
+            if self.late or at + made - end > 4 * width:
+                kept = self._narrow(space, _joined([_staying(pool[:at]), pool[end:made]]), step.slot, width, merged=False)
+                ahead = self._narrow(space, pool[at:end], step.slot, HURRIED[1], merged=False) if self.late else pool[at:end]
+                at, end, made = 0, len(ahead), len(ahead) + len(kept)
+                pool = _roomy(_joined([ahead, kept]))
+            elif at < stop:
+                pool = _roomy(pool[:made])
+        if not pool["stays"][:end].all():
+            kept = _joined([_staying(pool[:end]), pool[end:made]])
+            return _roomy(kept), len(kept)
+        return pool, made
 
     def _narrow(self, space: Space, pool: Array, slot: int, width: int, *, merged: bool = True) -> Array:
         """Merges states with the same future; of more than `width`, sets the least promising aside."""
         if merged and len(pool) > 1:
             chosen = np.empty(len(pool), np.int64)
-            made = kernel.merge(space.problem, pool, slot, self.goal.record(self.most), chosen)
-            self._add(Covered(merged=len(pool) - made))
+            made, bounded = kernel.merge(space.problem, pool, slot, self.goal.record(self.most), chosen)
+            self._add(Covered(bounded=bounded, merged=len(pool) - made - bounded))
             pool = _taken(pool, chosen[:made])
         limit = min(width, HURRIED[self.found is None]) if self.late else width
         if len(pool) > limit:
@@ -346,8 +393,7 @@ class _Run:
             ordered = np.argsort(values, kind="stable")
             if self.found is None and self.looks and limit > 1:
                 ordered = _with_small_tiles(ordered, pool, limit)
-            with self._lock:
-                self.set_aside[space] = min(self.set_aside[space], float(values[ordered[limit:]].min()))
+            self._set_aside(space, float(values[ordered[limit:]].min()))
             pool = _taken(pool, ordered[:limit])
         return pool
 

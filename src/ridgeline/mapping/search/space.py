@@ -454,17 +454,18 @@ def _unrolled(space: Space, least: Mapping[str, int]) -> Array | None:
     for number, slot in enumerate(space.slots):
         if slot.array is None or not len(rows):
             continue
-        left, kind = np.unique(-(-sizes // rows.prod(axis=1, dtype=np.int64)), axis=0, return_inverse=True)
+        every = -(-sizes // rows.prod(axis=1, dtype=np.int64))
+        first, kind = _kinds(every)
         choices: list[Array] = []
-        total, times = 0, np.bincount(kind.ravel())
-        for each, count in zip(left, times, strict=True):
+        total, times = 0, np.bincount(kind)
+        for each, count in zip(every[first], times, strict=True):
             choices.append(_spread_factors(space, slot.array, each.tolist(), least.get(slot.array, 1)))
             total += count * len(choices[-1])
             if total > MOST_UNROLLED:
                 return None
-        rows = np.repeat(rows, np.array([len(chosen) for chosen in choices])[kind.ravel()], axis=0)
+        rows = np.repeat(rows, np.array([len(chosen) for chosen in choices])[kind], axis=0)
         if len(rows):
-            rows[:, number] = np.concatenate([choices[each] for each in kind.ravel()])
+            rows[:, number] = np.concatenate([choices[int(each)] for each in kind])
             rows = _unlike(rows, number, space)
     if not len(rows) and not least:
         raise DoesNotFitError(why_none(nest, chip, space.conventions, split=space.name != "timeloop"))
@@ -479,8 +480,27 @@ def _unlike(rows: Array, number: int, space: Space) -> Array:
     if start == number:
         return rows
     together = rows[:, start : number + 1].prod(axis=1, dtype=np.int64)
-    _, first = np.unique(np.concatenate([rows[:, :start].reshape(len(rows), -1), together], axis=1), axis=0, return_index=True)
+    _, first = np.unique(_numbered(np.concatenate([rows[:, :start].reshape(len(rows), -1), together], axis=1)), return_index=True)
     return rows[np.sort(first)]
+
+
+def _kinds(rows: Array) -> tuple[Array, Array]:
+    """Equal rows are of one kind: where each kind comes first, and the kind of each row."""
+    found: tuple[Array, Array, Array] = np.unique(_numbered(rows), return_index=True, return_inverse=True)
+    return found[1:]
+
+
+def _numbered(rows: Array) -> Array:
+    """A number for each row of positive numbers: equal rows, and no others, have the same (rows)."""
+    numbers, most = np.zeros(len(rows), np.int64), 1
+    for column in rows.T:
+        radix = int(column.max(initial=0)) + 1
+        if most * radix > 2**62:
+            values, numbers = np.unique(numbers, return_inverse=True)
+            most = len(values)
+        if radix > 2:
+            numbers, most = numbers * radix + column, most * radix
+    return numbers
 
 
 def _spread_factors(space: Space, array: str, left: Sequence[int], least: int) -> Array:

@@ -90,14 +90,15 @@ def packed_codes(
 
 
 def restored(format: Scalar, data: NDArray[np.uint8], layout: Layout, scales: Float32s) -> Float32s:
-    """The matrix of levels x scales, in float32."""
+    """The matrix of levels x scales, in float32; a product beyond float32 is its largest."""
     with np.errstate(over="ignore"):
         levels = format.values.astype(np.float32)
+    bound = np.finfo(np.float32).max if format.scaling is not Scaling.NONE else np.inf
     out = np.empty(layout.elements, np.float32)
     for start in range(0, out.size, CHUNK):
         stop = min(start + CHUNK, out.size)
         codes = unpacked(data[start * format.bits // 8 : packed_bytes(format.bits, stop)], format.bits, stop - start)
         factors = scales[layout.vector_of(np.arange(start, stop))]
-        with np.errstate(under="ignore"):
-            np.multiply(levels[codes], factors, out=out[start:stop])
+        with np.errstate(over="ignore", under="ignore"):
+            np.clip(levels[codes] * factors, -bound, bound, out=out[start:stop])
     return out.reshape(layout.rows, layout.length)

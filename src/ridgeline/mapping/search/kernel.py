@@ -1049,7 +1049,35 @@ def _beats(p, s, other, unfinished):
     return done <= allowed
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
+def _products(values, counts, size, least, rows):
+    """Every choice of a value for each axis (axes, values; rising) whose product is from `least` to `size`: into `rows`, as far as there is room.
+    Returns how many there are."""
+    axes = len(counts)
+    place, product = np.zeros(axes, np.int64), np.ones(axes + 1, np.int64)
+    made, a = 0, 0
+    while a >= 0:
+        over = True
+        if place[a] < counts[a]:
+            product[a + 1] = product[a] * values[a, place[a]]
+            over = product[a + 1] > size
+        if over:
+            a -= 1
+        elif a + 1 < axes:
+            a += 1
+            place[a] = 0
+            continue
+        elif product[axes] >= least:
+            if made < len(rows):
+                for k in range(axes):
+                    rows[made, k] = values[k, place[k]]
+            made += 1
+        if a >= 0:
+            place[a] += 1
+    return made
+
+
+@njit(cache=True, nogil=True)
 def _least_of_group(p, member, first, again):
     """The least cost of boundaries of different tensors that are all served whole, for whatever tiles fit: of each tensor `first` an element, and
     `again` for each time more that it comes. member: tensor -> boundary, -1 for none.
@@ -1185,4 +1213,5 @@ spread: Any = _spread
 place: Any = _place
 finish: Any = _finish
 merge: Any = _merge
+products: Any = _products
 least_of_group: Any = _least_of_group

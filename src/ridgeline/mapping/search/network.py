@@ -30,6 +30,7 @@ MOST_POWER = 9
 MOST_RATES = 60
 TOLERANCE = 1e-9
 FIRST_SHARES = (0.15, 0.3)  # of a budget by which least energy and least cycles are left, the ends of the hull
+PREPARED_SHARE = 0.4  # of a budget, after which a layer gets no more than its first space
 Progress: TypeAlias = Callable[[int, int], None]
 Point: TypeAlias = tuple[float, float]  # energy, cycles
 
@@ -96,7 +97,8 @@ class _Study:
             nonlocal done
             nest, stop = self.nests[number], self._stop(number, end)
             if number not in self.prepared:
-                self.prepared[number] = prepare(nest, self.chip, self.space, self.conventions)
+                latest = None if self.stop is None else self.start + PREPARED_SHARE * (self.stop - self.start)
+                self.prepared[number] = prepare(nest, self.chip, self.space, self.conventions, latest)
             found = best_mapping(nest, self.chip, goals[number], stop=stop, known=self.known[number], prepared=self.prepared[number])
             done += 1
             self.progress(done, len(self.nests))

@@ -30,7 +30,7 @@ from ridgeline.mapping.search.reason import why_none
 from ridgeline.mapping.search.space import Space, SpaceName, least_energy, least_energy_anywhere, spaces, unrollings
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-WIDTHS = (200, 1_500, 12_000, 100_000)  # states of a slot that go on: a state takes 1.8 KB, and four times as many grow from them
+WIDTHS = (20, 200, 1_500, 12_000, 100_000)  # states of a slot that go on: a state takes 1.8 KB, and four times as many grow from them
 PARALLEL = 20_000  # states of a slot from which it is worth the threads
 THREADS = 2
 HURRIED = (1, 20)  # states that go on once the budget is spent: to end, or to find a first mapping
@@ -108,10 +108,11 @@ class Prepared:
     skipped: int
 
 
-def prepare(nest: Nest, chip: Chip, space: SpaceName, conventions: Conventions) -> Prepared:
-    """Raises InputError or UnsupportedError for what the search does not cover, DoesNotFitError where the chip's unrolling does not suit the nest."""
+def prepare(nest: Nest, chip: Chip, space: SpaceName, conventions: Conventions, stop: float | None = None) -> Prepared:
+    """Of a part of the spaces where a time of `perf_counter` comes first. Raises InputError or UnsupportedError for what the search does not cover,
+    DoesNotFitError where the chip's unrolling does not suit the nest."""
     check_nest(nest)
-    every, is_part = spaces(nest, chip, conventions, space)
+    every, is_part = spaces(nest, chip, conventions, space, inf if stop is None else stop)
     unrolled, skipped = unrollings(every[0])
     sizes = np.array([nest.axes[axis] for axis in every[0].axes])
     steps = np.ceil(sizes / unrolled.prod(axis=1, dtype=np.int64)).prod(axis=1)
@@ -127,7 +128,7 @@ def best_mapping(
     `prepared` is what `prepare` makes of the same arguments. Raises DoesNotFitError where no mapping fits the chip and the caps, and what `prepare`
     raises."""
     start = perf_counter()
-    prepared = prepared or prepare(nest, chip, space, conventions or Conventions())
+    prepared = prepared or prepare(nest, chip, space, conventions or Conventions(), stop)
     run = _Run(goal=goal, stop=stop, prepared=prepared)
     for pair in known:
         run.offer(*pair)

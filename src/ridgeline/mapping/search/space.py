@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise, permutations, product
-from math import ceil, prod
+from math import ceil, inf, prod
+from time import perf_counter
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -108,15 +109,19 @@ class Space:
         return not any(slot.within for slot in self.slots)
 
 
-def spaces(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName) -> tuple[tuple[Space, ...], bool]:
-    """One for each choice of the levels that keep each tensor and of their splits, even ones first; and whether there are more than are searched.
-    Raises UnsupportedError for a chip or nest that this search does not cover."""
+def spaces(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName, stop: float = inf) -> tuple[tuple[Space, ...], bool]:
+    """One for each choice of the levels that keep each tensor and of their splits, even ones first, until a time of `perf_counter`; and whether there
+    are more. Raises UnsupportedError for a chip or nest that this search does not cover."""
     _check(nest, chip, conventions, name)
     choices = [choice for kept in keeps(chip) for choice in _nestings(kept, chip, name)]
     choices.sort(key=lambda choice: sum(bool(slot.within) for slot in choice))
     bounds: dict[object, float] = {}
-    found = [_space(nest, chip, conventions, name, choice, bounds) for choice in choices[:MOST_SPACES]]
-    return tuple(space for space in found if not space.is_empty), len(choices) > MOST_SPACES
+    found: list[Space] = []
+    for choice in choices[:MOST_SPACES]:
+        if found and perf_counter() > stop:
+            break
+        found.append(_space(nest, chip, conventions, name, choice, bounds))
+    return tuple(space for space in found if not space.is_empty), len(choices) > len(found)
 
 
 def keeps(chip: Chip) -> Iterator[tuple[tuple[str, ...], ...]]:
@@ -508,11 +513,13 @@ def _spread_factors(space: Space, array: str, left: Sequence[int], least: int) -
     chip, axes = space.chip, space.axes
     rule, size = chip.unroll.get(array), chip.array[array]
     choices = [_spread_choices(rule, axis, left[place], size, space.name) for place, axis in enumerate(axes)]
-    rows = np.ones((1, 0), np.int64)
-    for chosen in choices:
-        rows = np.column_stack([np.repeat(rows, len(chosen), axis=0), np.tile(np.array(chosen, np.int64), len(rows))])
-        rows = rows[rows.prod(axis=1) <= size]
-    return rows[rows.prod(axis=1) >= least].astype(np.int32)
+    counts = np.array([len(chosen) for chosen in choices], np.int64)
+    values = np.zeros((len(axes), counts.max(initial=1)), np.int64)
+    for place, chosen in enumerate(choices):
+        values[place, : len(chosen)] = chosen
+    rows = np.empty((kernel.products(values, counts, size, least, np.empty((0, len(axes)), np.int32)), len(axes)), np.int32)
+    kernel.products(values, counts, size, least, rows)
+    return rows
 
 
 def _spread_choices(rule: Unroll | None, axis: str, left: int, size: int, name: SpaceName) -> list[int]:

@@ -76,6 +76,8 @@ class Node:
 
     `source` names what the user wrote: the ONNX node and its operator, for messages and reports. `weight_scale` is float64 (M,): the scales that
     a network quantised already gives its weights, one an output channel; quantisation keeps them. An integer graph's bias is its stage's.
+    `weight_format` says that an integer graph's weights are levels of that format, and `sparsity` that they have that pattern along the input
+    channels: an engine may store them so.
     """
 
     name: str
@@ -85,6 +87,8 @@ class Node:
     weight: Array | None = None
     bias: Array | None = None
     weight_scale: Array | None = None
+    weight_format: str = "int8"
+    sparsity: str = "none"
     function: Function | None = None
     stage: Requantise | None = None
     source: str = ""

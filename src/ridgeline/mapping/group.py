@@ -76,6 +76,8 @@ def compute_fields(part: Part, engine: Engine, group: Group) -> dict[str, Any]:
         hold=int(hold),
         in_place=int(pixels.pixels == 1 and not hold),
         fill=part.fill,
+        packed=int(work.packed),
+        sparse=int(work.sparse),
     )
     if group.last:
         fields.update(zero_point=part.zero_point, low=part.low, high=part.high, output_rows=pixels.rows, output_columns=pixels.columns)
@@ -96,7 +98,7 @@ def _window(part: Part, engine: Engine, group: Group) -> dict[str, Any]:
         "row": row,
         "rows": tile.rows,
         "row_bytes": tile.columns * size + (kx_byte if summed else 0),
-        "byte": byte + piece.kx[0] * kx_byte + piece.chunk[0] * engine.lanes_in,
+        "byte": byte + piece.kx[0] * kx_byte + piece.chunk[0] * engine.run_bytes(sparse=work.sparse),
         "ky_count": piece.ky[1],
         "kx_count": piece.kx[1],
         "chunk_count": piece.chunk[1],

@@ -15,6 +15,7 @@ import numpy as np
 from ridgeline.errors import CheckFailedError
 from ridgeline.hardware.engine.engine import PARAMETER_BYTES, TABLE_BYTES, TABLES, Engine
 from ridgeline.mapping.program import Compute, Instruction, Load, Mode, Program, Store, Target
+from ridgeline.mapping.storage import unpacked
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 INT32 = (-(1 << 31), (1 << 31) - 1)
@@ -121,11 +122,19 @@ def _weights(state: Machine, word: int, words: int) -> Array:
 
 
 def _blocks(state: Machine, word: int, count: int, shape: tuple[int, int]) -> Array:
-    """int64 (count, *shape): `count` blocks from weight word `word` on."""
+    """int64 (count, *shape): `count` blocks of int8 from weight word `word` on."""
     size = shape[0] * shape[1]
     words = -(-size // state.engine.weight_word_bytes)
     data = _weights(state, word, count * words).reshape(count, words * state.engine.weight_word_bytes)
     return data[:, :size].reshape(count, *shape).astype(np.int64)
+
+
+def _matrix_blocks(state: Machine, compute: Compute, word: int, count: int) -> Array:
+    """int64 (count, lanes_out, bytes of a run): `count` matrix blocks, as they are stored, from weight word `word` on."""
+    engine = state.engine
+    words = engine.matrix_words(packed=bool(compute.packed), sparse=bool(compute.sparse))
+    data = _weights(state, word, count * words).reshape(count, -1)
+    return unpacked(data, engine, packed=bool(compute.packed), sparse=bool(compute.sparse)).astype(np.int64)
 
 
 def _vectors(state: Machine, compute: Compute, run_: tuple[int, int, int], lanes: int) -> tuple[Array, Array]:
@@ -134,7 +143,7 @@ def _vectors(state: Machine, compute: Compute, run_: tuple[int, int, int], lanes
     y = np.arange(compute.y_count)[:, None, None]
     x = np.arange(compute.x_count)[None, :, None]
     r = compute.row + ky * compute.ky_row + y * compute.y_row
-    b = compute.byte + kx * compute.kx_byte + chunk * state.engine.lanes_in + x * compute.x_byte + np.arange(lanes)
+    b = compute.byte + kx * compute.kx_byte + chunk * state.engine.run_bytes(sparse=bool(compute.sparse)) + x * compute.x_byte + np.arange(lanes)
     base = compute.address + ky * compute.ky_address + y * compute.y_address
     inside = (r >= 0) & (r < compute.rows) & (b >= 0) & (b < compute.row_bytes)
     index = (base + b) % state.engine.activation_bytes
@@ -156,17 +165,18 @@ def _compute(state: Machine, compute: Compute) -> None:
 def _matrix(state: Machine, compute: Compute) -> int:
     """All runs of a MATRIX compute, the chunks of one (ky, kx) in one product (exact in float64). Returns the weight word after the blocks."""
     engine = state.engine
-    lanes, word = engine.lanes_in, compute.weight_address
+    lanes, word = engine.run_bytes(sparse=bool(compute.sparse)), compute.weight_address
+    words = engine.matrix_words(packed=bool(compute.packed), sparse=bool(compute.sparse))
     first = bool(compute.first)
     for ky in range(compute.ky_count):
         for kx in range(compute.kx_count):
-            blocks = _blocks(state, word, compute.chunk_count, (engine.lanes_out, lanes))
+            blocks = _matrix_blocks(state, compute, word, compute.chunk_count)
             matrix = blocks.transpose(0, 2, 1).reshape(-1, engine.lanes_out).astype(np.float64)
             codes, known = _vectors(state, compute, (ky, kx, 0), compute.chunk_count * lanes)
             if state.checked and not known.all() and ((~known) @ np.abs(matrix)).any():
                 state.fail(f"ky {ky}, kx {kx} reads bytes of the activation buffer that were never loaded")
             _accumulate(state, compute, (codes.astype(np.float64) @ matrix).astype(np.int64), 0, first=first)
-            word += compute.chunk_count * engine.block_words
+            word += compute.chunk_count * words
             first = False
     return word
 
@@ -176,8 +186,9 @@ def _elementwise(state: Machine, compute: Compute) -> int:
     engine = state.engine
     matrix = compute.mode is Mode.MATRIX
     weighted = matrix or compute.mode is Mode.DEPTHWISE
-    shape = (engine.lanes_out, engine.lanes_in) if matrix else (engine.taps, engine.lanes_out)
-    words = engine.block_words if matrix else engine.tap_block_words
+    run = engine.run_bytes(sparse=bool(compute.sparse))
+    shape = (engine.lanes_out, run) if matrix else (engine.taps, engine.lanes_out)
+    words = engine.matrix_words(packed=bool(compute.packed), sparse=bool(compute.sparse)) if matrix else engine.tap_block_words
     index, word, done = 0, compute.weight_address, 0
     block: Array = np.zeros(shape, np.int64)
     window = np.zeros((engine.taps - 1, engine.lanes_out), np.int64)
@@ -186,9 +197,9 @@ def _elementwise(state: Machine, compute: Compute) -> int:
         for kx in range(compute.kx_count):
             for chunk in range(compute.chunk_count):
                 if weighted and (done == 0 or not compute.hold):
-                    block = _blocks(state, word, 1, shape)[0]
+                    block = (_matrix_blocks(state, compute, word, 1) if matrix else _blocks(state, word, 1, shape))[0]
                     word += words
-                codes, loaded = _vectors(state, compute, (ky, kx, chunk), engine.lanes_in if matrix else engine.lanes_out)
+                codes, loaded = _vectors(state, compute, (ky, kx, chunk), run if matrix else engine.lanes_out)
                 if matrix:
                     values = codes.astype(np.int64) @ block.T
                 else:

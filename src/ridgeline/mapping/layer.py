@@ -43,7 +43,7 @@ class Work:
     output_pixel_bytes: int
     ky: int = 1
     kx: int = 1
-    chunks: int = 1  # of lanes_in bytes
+    chunks: int = 1  # of lanes_in bytes, or what a sparse block covers
     window: int = 1  # pixels of a row that one emitted value takes; above 1, every pixel of the row is read once a pass
     stride: Pair = (1, 1)
     dilation: Pair = (1, 1)  # input rows between two ky, pixels between two kx
@@ -52,6 +52,8 @@ class Work:
     repeat: Pair = (1, 1)
     step: Pair = (1, 1)  # output pixels between two of this part
     macs: int = 0
+    packed: bool = False  # matrix blocks of 4 bits a weight
+    sparse: bool = False  # of half the weights of each bank, so that a chunk is twice lanes_in
 
     @property
     def operands(self) -> int:
@@ -75,7 +77,7 @@ class Work:
 def block_words(work: Work, engine: Engine) -> int:
     """Weight words of one weight block of this work's mode."""
     if work.mode is Mode.MATRIX:
-        return engine.block_words
+        return engine.matrix_words(packed=work.packed, sparse=work.sparse)
     return engine.tap_block_words if work.mode is Mode.DEPTHWISE else 0
 
 

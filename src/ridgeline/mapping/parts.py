@@ -92,6 +92,16 @@ class _Context:
         quantisation = self.graph.tensors[self.node.inputs[operand]].quantisation
         return 0 if quantisation is None else quantisation.zero_point
 
+    @property
+    def packed(self) -> bool:
+        """Whether matrix blocks are stored in the engine's own format."""
+        return self.engine.packs and self.node.weight_format == self.engine.weight_format
+
+    def sparse(self, chunks: int, channels: int) -> bool:
+        """Whether a matrix has the engine's pattern and gains by it: fewer chunks than the dense one's."""
+        engine = self.engine
+        return engine.bank > 0 and self.node.sparsity == engine.sparsity and -(-channels // engine.sparse_lanes_in) < chunks
+
     def blocks(self, channels: int) -> int:
         return -(-channels // self.engine.lanes_out)
 
@@ -185,7 +195,11 @@ def _dense(context: _Context, weight: Array, window: _Window, work: Work) -> Par
     channels, (high, wide), lanes = weight.shape[1], window.kernel, context.lanes
     flat = work.pixel_bytes[0] == channels and channels % lanes[1] != 0 and window.dilation[1] == 1
     chunks = -(-(wide * channels if flat else channels) // lanes[1])
-    work = replace(work, ky=high, kx=1 if flat else wide, chunks=chunks)
+    sparse = not flat and context.sparse(chunks, channels)
+    if sparse:
+        lanes = lanes[0], context.engine.sparse_lanes_in
+        chunks = -(-channels // lanes[1])
+    work = replace(work, ky=high, kx=1 if flat else wide, chunks=chunks, packed=context.packed, sparse=sparse)
     return _part(
         context,
         work,
@@ -204,7 +218,7 @@ def _grouped(context: _Context, weight: Array, window: _Window, work: Work, *, g
     starts = first[::lanes_out]
     relative = first - np.repeat(starts, lanes_out)[:outputs]
     chunks = -(-int(relative.max() + channels) // lanes_in)
-    work = replace(work, ky=window.kernel[0], kx=window.kernel[1], chunks=chunks)
+    work = replace(work, ky=window.kernel[0], kx=window.kernel[1], chunks=chunks, packed=context.packed)
     return _part(
         context,
         work,

@@ -89,6 +89,7 @@ FIELDS: Mapping[Opcode, tuple[Field, ...]] = {
         *_unsigned(20, "output_address", "output_row"),
         *_unsigned(16, "output_pixel"),
         *_unsigned(12, "output_rows", "output_columns"),
+        *_unsigned(1, "packed", "sparse"),
     ),
     Opcode.STORE: (
         *_unsigned(1, "wait_ready", "signal_free"),
@@ -165,6 +166,8 @@ class Compute:
     output_pixel: int = 1
     output_rows: int = 1
     output_columns: int = 1
+    packed: int = 0  # how matrix blocks are stored: 4 bits a weight
+    sparse: int = 0  # and half of each bank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

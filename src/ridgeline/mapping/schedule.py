@@ -261,7 +261,9 @@ def compute_row(item: Compute, engine: Engine) -> tuple[int, ...]:
     loops = item.ky_count * item.kx_count * item.chunk_count
     reads = item.y_count * item.x_count
     weighted = item.mode in (Mode.MATRIX, Mode.DEPTHWISE)
-    words = engine.block_words if item.mode is Mode.MATRIX else engine.tap_block_words
+    words = engine.tap_block_words
+    if item.mode is Mode.MATRIX:
+        words = engine.matrix_words(packed=bool(item.packed), sparse=bool(item.sparse))
     runs = 1 if item.hold else loops
     cycles = loops * reads if item.hold else reads
     spacing = 0 if item.hold or item.in_place else timing.RUN_MINIMUM

@@ -222,7 +222,8 @@ def _weight_words(state: _State, compute: Compute) -> slice:
     """Bus words."""
     engine = state.program.engine
     runs = 1 if compute.hold else compute.ky_count * compute.kx_count * compute.chunk_count
-    size = {Mode.MATRIX: engine.block_words, Mode.DEPTHWISE: engine.tap_block_words}.get(compute.mode, 0)
+    matrix = engine.matrix_words(packed=bool(compute.packed), sparse=bool(compute.sparse))
+    size = {Mode.MATRIX: matrix, Mode.DEPTHWISE: engine.tap_block_words}.get(compute.mode, 0)
     words = runs * size + (engine.parameter_words if compute.last else 0)
     ratio = engine.weight_word_bytes // engine.bus_bytes
     stop = (compute.weight_address + words) * ratio
@@ -234,10 +235,11 @@ def _weight_words(state: _State, compute: Compute) -> slice:
 def _activation_words(state: _State, compute: Compute) -> Iterator[slice]:
     """Spans of bus words that hold everything that is read, row by row (what lies between two operands included)."""
     engine = state.program.engine
-    lanes = engine.lanes_in if compute.mode is Mode.MATRIX else engine.lanes_out
+    run = engine.run_bytes(sparse=bool(compute.sparse))
+    lanes = run if compute.mode is Mode.MATRIX else engine.lanes_out
     steps = ((compute.kx_count - 1) * compute.kx_byte, (compute.x_count - 1) * compute.x_byte)
     low = compute.byte + sum(min(0, step) for step in steps)
-    high = compute.byte + sum(max(0, step) for step in steps) + (compute.chunk_count - 1) * engine.lanes_in + lanes
+    high = compute.byte + sum(max(0, step) for step in steps) + (compute.chunk_count - 1) * run + lanes
     low, high = max(low, 0), min(high, compute.row_bytes)
     if low >= high:
         return

@@ -9,6 +9,7 @@ import numpy as np
 
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping.layer import Part
+from ridgeline.mapping.storage import stored
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -86,8 +87,11 @@ def packed(part: Part, engine: Engine, records: Array) -> Array:
     if part.blocks is None:
         return records
     blocks = part.blocks()
-    size = blocks.shape[2] * blocks.shape[3]
-    padded = _padded(blocks.reshape(count, blocks.shape[1], size).astype(records.dtype, copy=False), -(-size // word) * word)
+    if part.work.packed or part.work.sparse:
+        padded = stored(blocks, engine, packed=part.work.packed, sparse=part.work.sparse, where=f"node '{part.node}'")
+    else:
+        size = blocks.shape[2] * blocks.shape[3]
+        padded = _padded(blocks.reshape(count, blocks.shape[1], size).astype(records.dtype, copy=False), -(-size // word) * word)
     return np.concatenate([padded.reshape(count, -1), records], axis=1)
 
 

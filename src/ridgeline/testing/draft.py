@@ -9,9 +9,10 @@ from math import frexp, ldexp
 import numpy as np
 
 from ridgeline.algorithm.graph import Array, Graph, Node, Port, Quantisation, Requantise, Tensor
-from ridgeline.algorithm.operators import AveragePool, Operator
+from ridgeline.algorithm.operators import AveragePool, Conv, ConvTranspose, Operator
 from ridgeline.algorithm.passes.stages import MOVES, identity
 from ridgeline.algorithm.reference import requantise
+from ridgeline.hardware.engine.storage import INT8, NONE, bank, levels
 
 _SAMPLES = 2
 _SPREAD = 40.0  # standard deviation of the drawn outputs, in codes
@@ -19,9 +20,11 @@ _SPREAD = 40.0  # standard deviation of the drawn outputs, in codes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """Filled as it goes. `codes` holds the samples of every tensor."""
+    """Filled as it goes. `codes` holds the samples of every tensor. Three of four convolutions have weights of `weight_format` and `sparsity`."""
 
     rng: np.random.Generator
+    weight_format: str = INT8
+    sparsity: str = NONE
     inputs: list[str] = field(default_factory=list[str])
     nodes: list[Node] = field(default_factory=list[Node])
     tensors: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
@@ -70,6 +73,7 @@ class Draft:
         kind = type(operator).__name__
         name = f"{kind.lower()}{len(self.nodes)}"
         node = Node(name=name, operator=operator, inputs=tuple(inputs), output=f"{name}.out", weight=weight, source=f"{name} ({kind})")
+        node = self._stored(node)
         zero_points = tuple(_zero_point(self.tensors[tensor]) for tensor in inputs)
         sums = operator.accumulate(node, *(self.codes[tensor] for tensor in inputs), zero_points=zero_points)
         stage, quantisation = self._moving(node, sums) if isinstance(operator, MOVES) else self._stage(node, sums)
@@ -78,6 +82,26 @@ class Draft:
         self.codes[node.output] = requantise(sums, stage)
         self.nodes.append(replace(node, stage=stage))
         return node.output
+
+    def _stored(self, node: Node) -> Node:
+        if node.weight is None or not isinstance(node.operator, Conv | ConvTranspose) or (self.weight_format, self.sparsity) == (INT8, NONE):
+            return node
+        if self.chance(0.25):
+            return node
+        weight = node.weight
+        if self.weight_format != INT8:
+            weight = self.rng.choice(np.array(levels(self.weight_format), np.int8), weight.shape)
+            node = replace(node, weight=weight, weight_format=self.weight_format)
+        if self.sparsity != NONE and isinstance(node.operator, Conv) and node.operator.groups == 1:
+            node = replace(node, weight=np.where(self._mask(weight.shape), weight, np.int8(0)), sparsity=self.sparsity)
+        return node
+
+    def _mask(self, shape: tuple[int, ...]) -> Array:
+        """Half of each bank along axis 1, or less."""
+        size = bank(self.sparsity)
+        marks = self.rng.random((shape[0], -(-shape[1] // size), size, *shape[2:]))
+        kept = np.argsort(np.argsort(marks, axis=2), axis=2) < size // 2
+        return kept.reshape(shape[0], -1, *shape[2:])[:, : shape[1]]
 
     def graph(self, name: str, outputs: Sequence[str]) -> Graph:
         """Ports in a drawn layout: channels first, channels last, or flat."""

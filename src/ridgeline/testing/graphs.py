@@ -29,23 +29,29 @@ from ridgeline.algorithm.operators import (
     Take,
 )
 from ridgeline.errors import unknown_name
+from ridgeline.hardware.engine.storage import INT8, NONE
 from ridgeline.testing.draft import Draft
 
 Layer = Callable[[Draft, int, int], str]
 
 
-def random_layer_graph(rng: np.random.Generator, kind: str, *, largest_channels: int = 20, largest_size: int = 12) -> Graph:
+def random_layer_graph(
+    rng: np.random.Generator, kind: str, *, largest_channels: int = 20, largest_size: int = 12, weight_format: str = INT8, sparsity: str = NONE
+) -> Graph:
     """An integer graph of one node, of any of `LAYER_KINDS`, with random attributes, shape, weights, scales and port layouts."""
     if kind not in LAYERS:
         raise unknown_name("kind of layer", kind, LAYERS)
-    draft = Draft(rng=rng)
+    draft = Draft(rng=rng, weight_format=weight_format, sparsity=sparsity)
     output = LAYERS[kind](draft, largest_channels, largest_size)
     return draft.graph(f"one-{kind}", [output])
 
 
-def random_network(rng: np.random.Generator, *, blocks: int = 4, largest_channels: int = 20, largest_size: int = 14) -> Graph:
+def random_network(
+    rng: np.random.Generator, *, blocks: int = 4, largest_channels: int = 20, largest_size: int = 14, weight_format: str = INT8,
+    sparsity: str = NONE,
+) -> Graph:  # fmt: skip
     """An integer graph of several nodes: convolutions, residual sums, depthwise blocks, pools, joins, and often a classifier at the end."""
-    draft = Draft(rng=rng)
+    draft = Draft(rng=rng, weight_format=weight_format, sparsity=sparsity)
     least = largest_size // 2
     current = draft.input((draft.number(1, largest_channels), draft.number(least, largest_size), draft.number(least, largest_size)))
     names = sorted(BLOCKS)

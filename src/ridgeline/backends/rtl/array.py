@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ridgeline.backends.rtl.hdl import Cat, ClockSignal, Elaboratable, Module, Mux, Signal, Value
-from ridgeline.backends.rtl.issue import OPERANDS, TAG
+from ridgeline.backends.rtl.hdl import Cat, ClockSignal, Const, Elaboratable, Module, Mux, Signal, Value
+from ridgeline.backends.rtl.issue import OPERANDS, tag_layout
 from ridgeline.backends.rtl.lane import LanePorts
 from ridgeline.backends.rtl.memory import Memory, pipeline
-from ridgeline.backends.rtl.weights import index_bits
+from ridgeline.backends.rtl.weights import index_bits, row_count
 from ridgeline.hardware.engine.engine import Engine
+from ridgeline.hardware.engine.storage import KEPT_SHARE
 from ridgeline.hardware.engine.timing import ADDRESS_STAGES, SEQUENCE_STAGES, value_stage, window_stage
 from ridgeline.mapping.program import Mode
 
@@ -15,13 +16,20 @@ from ridgeline.mapping.program import Mode
 class MacArray(Elaboratable):
     def __init__(self, engine: Engine):
         self.engine = engine
-        self.tag = Signal(TAG)  # of the read whose address is calculated in this cycle
+        self.tag = Signal(tag_layout(engine))  # of the read whose address is calculated in this cycle
         self.operands = Signal(OPERANDS)
         self.vector = Signal(8 * engine.vector_bytes)  # one cycle before the window's stage
         self.weight_data = Signal(8 * engine.weight_word_bytes)
         self.weight_index = Signal(index_bits(engine))
         self.weight_is_block = Signal()
         self.weight_is_taps = Signal()
+        # What weights.WeightUnit gives where blocks are not all dense int8.
+        self.rows = Signal(8 * engine.lanes_in * row_count(engine))
+        self.is_packed = Signal()
+        self.places = Signal(8 * engine.weight_word_bytes)
+        self.places_index = Signal(index_bits(engine))
+        self.is_places = Signal()
+        self.is_dense = Signal()
         self.release = Signal()
         self.handover = Signal()
         self.drain_half = Signal()
@@ -65,9 +73,9 @@ class MacArray(Elaboratable):
     def _lanes(self, m: Module, tags: list[Signal], halves: list[Memory]) -> None:
         engine = self.engine
         window, value = window_stage(engine) - SEQUENCE_STAGES, value_stage(engine) - SEQUENCE_STAGES
-        vector = Signal(8 * engine.lanes_in, reset_less=True)
+        vector = Signal(8 * engine.run_bytes(sparse=engine.bank > 0), reset_less=True)
         with m.If(tags[window - 1].valid):
-            m.d.sync += vector.eq(self.vector)
+            m.d.sync += vector.eq(Mux(tags[window - 1].sparse, self.vector, self._spread()) if engine.bank else self.vector)
         operands = pipeline(m, self.operands, window)[-1]
         controls = {
             "valid_masked": tags[window - 2].valid,
@@ -81,6 +89,8 @@ class MacArray(Elaboratable):
             "half_memory": tags[value - 2].half,
             "maximum_write": tags[value].mode == Mode.MAXIMUM,
         }
+        if engine.bank:
+            controls |= {"swap_place": tags[window - 2].swap, "place_reset": self.is_dense}
         totals: list[Value] = []
         for o in range(engine.lanes_out):
             lane = LanePorts(engine)
@@ -102,13 +112,40 @@ class MacArray(Elaboratable):
         """Which word of a block a lane's bytes come in, and where in it."""
         engine, size = self.engine, self.engine.weight_word_bytes
         word, offset = divmod(o * engine.lanes_in, size)
-        m.d.comb += [
-            lane.block_bytes.eq(self.weight_data[8 * offset : 8 * (offset + engine.lanes_in)]),
-            lane.controls["block_load"].eq(self.weight_is_block & (self.weight_index == word)),
-        ]
+        if engine.packs or engine.bank:
+            self._stored(m, lane, o)
+        else:
+            m.d.comb += [
+                lane.block_bytes.eq(self.weight_data[8 * offset : 8 * (offset + engine.lanes_in)]),
+                lane.controls["block_load"].eq(self.weight_is_block & (self.weight_index == word)),
+            ]
         for j in range(engine.taps):
             word, offset = divmod(j * engine.lanes_out + o, size)
             m.d.comb += [
                 lane.tap_bytes[8 * j : 8 * j + 8].eq(self.weight_data[8 * offset : 8 * offset + 8]),
                 lane.tap_load[j].eq(self.weight_is_taps & (self.weight_index == word)),
             ]
+
+    def _stored(self, m: Module, lane: LanePorts, o: int) -> None:
+        """The same of a lane's row, which a word of 4-bit weights has twice as many of, and of the places of its weights."""
+        engine, count = self.engine, row_count(self.engine)
+        word = o * engine.lanes_in // engine.weight_word_bytes
+        mine = Mux(self.is_packed, o // count, word) if engine.packs else word
+        m.d.comb += [
+            lane.block_bytes.eq(self.rows.word_select(o % count, 8 * engine.lanes_in)),
+            lane.controls["block_load"].eq(self.weight_is_block & (self.weight_index == mine)),
+        ]
+        if engine.bank:
+            bits = engine.lanes_in * engine.index_bits
+            word, offset = divmod(o * bits, 8 * engine.weight_word_bytes)
+            m.d.comb += [
+                lane.place_bits.eq(self.places[offset : offset + bits]),
+                lane.controls["place_load"].eq(self.is_places & (self.places_index == word)),
+            ]
+
+    def _spread(self) -> Value:
+        """The data of a dense block, each where a sparse one's bank has its place: the first half of the bank."""
+        engine = self.engine
+        half = engine.bank // KEPT_SHARE
+        data = [self.vector.word_select(i, 8 * half) for i in range(engine.lanes_in // half)]
+        return Cat(Cat(part, Const(0, 8 * half)) for part in data)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from ridgeline.hardware.device import Family
-from ridgeline.hardware.engine.engine import Engine
+from ridgeline.hardware.engine.engine import STORAGE_FIELDS, Engine
+from ridgeline.hardware.engine.storage import INT8, NONE
 
 PATH = "rtl/ridgeline_engine.v"
 _TITLE = "// Ridgeline's engine, made by ridgeline.backends.rtl from"
@@ -29,7 +30,7 @@ def emit(engine: Engine, copies: int = 1) -> dict[str, str]:
     """
     engine.require_powers_of_two()
     from ridgeline.backends.rtl import copies as several
-    from ridgeline.backends.rtl import memory, multiplier
+    from ridgeline.backends.rtl import levels, memory, multiplier
     from ridgeline.backends.rtl.board import read_ports
     from ridgeline.backends.rtl.engine import RidgelineEngine
     from ridgeline.backends.rtl.hdl import convert
@@ -43,7 +44,8 @@ def emit(engine: Engine, copies: int = 1) -> dict[str, str]:
         convert(requantise, "ridgeline_requantise", ports=requantise.ports(), strip_internal_attrs=True, emit_src=False),
         convert(top, "ridgeline_engine", ports=list(top.ports.values()), strip_internal_attrs=True, emit_src=False),
     ]
-    files = {PATH: _header(engine) + memory.VERILOG + multiplier.VERILOG + "\n" + "\n".join(map(with_port_names, parts))}
+    own = levels.verilog(engine.weight_format) if engine.packs else ""
+    files = {PATH: _header(engine) + memory.VERILOG + multiplier.VERILOG + own + "\n" + "\n".join(map(with_port_names, parts))}
     return files if copies == 1 else {**files, several.PATH: several.side_by_side(read_ports(files.values()), copies)}
 
 
@@ -66,5 +68,6 @@ def primitives(family: Family) -> Primitives:
 
 
 def _header(engine: Engine) -> str:
-    lines = [f"//     {field.name} = {getattr(engine, field.name)}" for field in fields(engine)]
+    values = {field.name: getattr(engine, field.name) for field in fields(engine)}
+    lines = [f"//     {name} = {value}" for name, value in values.items() if name not in STORAGE_FIELDS or value not in (INT8, NONE)]
     return "\n".join([_TITLE, *lines, _READ, *(f"/* verilator lint_off {code} */  // {why}" for code, why in _LINT.items()), ""])

@@ -13,7 +13,7 @@ from ridgeline.backends.rtl.load import Load
 from ridgeline.backends.rtl.store import Store
 from ridgeline.backends.rtl.weights import WeightUnit
 from ridgeline.hardware.engine.engine import Engine
-from ridgeline.hardware.engine.timing import log2
+from ridgeline.hardware.engine.timing import log2, weight_lead
 from ridgeline.mapping.program import Opcode
 
 BURST_INCREMENTS = 1  # AXI's INCR
@@ -136,6 +136,10 @@ class RidgelineEngine(Elaboratable):
             drain.weight_data.eq(weights.data), drain.weight_index.eq(weights.index), drain.weight_is_parameters.eq(weights.is_parameters),
             drain.parameters_ready.eq(weights.parameters_ready), weights.parameters_taken.eq(drain.parameters_taken),
         ]  # fmt: skip
+
+        if weight_lead(self.engine):
+            names = ("rows", "is_packed", "places", "places_index", "is_places", "is_dense")
+            m.d.comb += [getattr(array, name).eq(getattr(weights, name)) for name in names]
 
     def _tokens(self, m: Module) -> None:
         ports, load, weights, issue, array, drain, store = (

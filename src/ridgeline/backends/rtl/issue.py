@@ -15,23 +15,34 @@ from ridgeline.hardware.engine.timing import QUEUE_DEPTH, RUN_MINIMUM, log2
 from ridgeline.mapping.program import Mode, Opcode
 
 _HERE = ("weight_wait", "weight_release", "output_wait", "output_commit", "use_table", "table", "zero_point", "low", "high", "weight_address",
-         "output_address", "output_row", "output_pixel", "output_rows", "output_columns")  # fmt: skip
-COMPUTE = layout(Opcode.COMPUTE, *(name for name in layout(Opcode.COMPUTE).members if name not in _HERE))
+         "output_address", "output_row", "output_pixel", "output_rows", "output_columns", "packed")  # fmt: skip
+_SPARSE = ("sparse",)  # of an engine with such blocks
+
+
+def compute_layout(engine: Engine) -> StructLayout:
+    left_out = _HERE if engine.bank else (*_HERE, *_SPARSE)
+    return layout(Opcode.COMPUTE, *(name for name in layout(Opcode.COMPUTE).members if name not in left_out))
+
+
 # What the pipeline has to know of each read.
-TAG = StructLayout(
-    {
-        "valid": 1,
-        "swap": 1,  # the weight block changes
-        "reset": 1,  # of the accumulator's index
-        "emit": 1,
-        "overwrite": 1,
-        "in_place": 1,
-        "mode": 2,
-        "half": 1,
-        "handover": 1,  # the half is complete
-        "release": 1,  # of the activation tile
-    }
-)
+_TAG: dict[str, Any] = {
+    "valid": 1,
+    "swap": 1,  # the weight block changes
+    "reset": 1,  # of the accumulator's index
+    "emit": 1,
+    "overwrite": 1,
+    "in_place": 1,
+    "mode": 2,
+    "half": 1,
+    "handover": 1,  # the half is complete
+    "release": 1,  # of the activation tile
+}
+
+
+def tag_layout(engine: Engine) -> StructLayout:
+    return StructLayout({**_TAG, "sparse": 1} if engine.bank else _TAG)
+
+
 OPERANDS = StructLayout({"zero_a": signed(8), "zero_b": signed(8), "tap_mask": 8})
 
 
@@ -54,12 +65,12 @@ class Issue(Elaboratable):
 
     def __init__(self, engine: Engine):
         self.engine = engine
-        self.queue = Queue(COMPUTE, depth=QUEUE_DEPTH)
+        self.queue = Queue(compute_layout(engine), depth=QUEUE_DEPTH)
         self.activation_tokens = Tokens()
         self.half_tokens = Tokens(initial=2)
         self.block_ready = Signal()
         self.block_taken = Signal()
-        self.tag = Signal(TAG)
+        self.tag = Signal(tag_layout(engine))
         self.operands = Signal(OPERANDS)
         self.base = Signal(log2(engine.activation_bytes), reset_less=True)
         self.offset = Signal(signed(OFFSET_BITS), reset_less=True)
@@ -176,7 +187,7 @@ class Issue(Elaboratable):
     def _addresses(self, m: Module, runs: Runs, command: Any) -> None:
         """The read that was issued in the cycle before: where, and what becomes of it."""
         item = self.queue.out
-        config = Signal(COMPUTE, reset_less=True)
+        config = Signal(compute_layout(self.engine), reset_less=True)
         origin = Signal(signed(OFFSET_BITS), reset_less=True)
         skip = Signal(4, reset_less=True)
         with m.If(command.issue):
@@ -204,6 +215,8 @@ class Issue(Elaboratable):
             self.tag.handover.eq(command.handover),
             self.tag.release.eq(command.release),
         ]  # fmt: skip
+        if self.engine.bank:
+            m.d.comb += self.tag.sparse.eq(config.sparse)
 
 
 _FLAGS = StructLayout({"last": 1, "activation_wait": 1, "activation_release": 1})
@@ -215,7 +228,7 @@ class Runs(Elaboratable):
 
     def __init__(self, engine: Engine):
         self.engine = engine
-        self.item = Signal(COMPUTE)
+        self.item = Signal(compute_layout(engine))
         self.item_valid = Signal()
         self.item_pop = Signal()
         self.valid = Signal()
@@ -231,6 +244,8 @@ class Runs(Elaboratable):
         item = self.item
         ky, kx, chunk = Countdown(12, "ky"), Countdown(12, "kx"), Countdown(14, "chunk")
         column = Signal(signed(OFFSET_BITS), reset_less=True)  # the offset of chunk 0
+        engine = self.engine
+        step = Mux(item.sparse, engine.sparse_lanes_in, engine.lanes_in) if engine.bank else engine.lanes_in
         m.d.comb += [self.last.eq(ky.last & kx.last & chunk.last), self.item_pop.eq(self.take & self.last)]
         with m.If(~self.valid):
             m.d.sync += [
@@ -239,7 +254,7 @@ class Runs(Elaboratable):
                 *ky.load(item.ky_count), *kx.load(item.kx_count), *chunk.load(item.chunk_count),
             ]  # fmt: skip
         with m.Elif(self.take):
-            m.d.sync += [self.first.eq(0), self.valid.eq(~self.last), *chunk.step(), self.offset.eq(self.offset + self.engine.lanes_in)]
+            m.d.sync += [self.first.eq(0), self.valid.eq(~self.last), *chunk.step(), self.offset.eq(self.offset + step)]
             with m.If(chunk.last):
                 following = column + item.kx_byte
                 m.d.sync += [*chunk.load(item.chunk_count), *kx.step(), column.eq(following), self.offset.eq(following)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ridgeline.backends.rtl import multiplier
-from ridgeline.backends.rtl.hdl import ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal, Value, signed
-from ridgeline.backends.rtl.memory import local_register
+from ridgeline.backends.rtl.hdl import Cat, ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal, Value, signed
+from ridgeline.backends.rtl.memory import bytes_of, local_register
 from ridgeline.hardware.engine.engine import Engine
+from ridgeline.hardware.engine.storage import KEPT_SHARE
 from ridgeline.hardware.engine.timing import log2, tree_levels
 
 MASK_BITS = 8  # taps that MAXIMUM can choose from
@@ -19,10 +20,14 @@ CONTROLS = (
 )  # fmt: skip
 
 
+# Of a lane whose weights may be sparse.
+PLACE_CONTROLS = ("swap_place", "place_load", "place_reset")
+
+
 class LanePorts:
     """All controls, and tap_load, come a cycle early: each lane has its own registers of them."""
 
-    inputs = (
+    plain_inputs = (
         "clk", *CONTROLS, "tap_load", "newest", "vector", "zero_a", "zero_b", "tap_mask", "block_bytes", "tap_bytes", "accumulator_0",
         "accumulator_1",
     )  # fmt: skip
@@ -30,16 +35,18 @@ class LanePorts:
 
     def __init__(self, engine: Engine):
         self.engine = engine
+        self.inputs = (*self.plain_inputs, *PLACE_CONTROLS, "place_bits") if engine.bank else self.plain_inputs
         self.clk = Signal()
-        self.controls = {name: Signal(name=name) for name in CONTROLS}
+        self.controls = {name: Signal(name=name) for name in (*CONTROLS, *(PLACE_CONTROLS if engine.bank else ()))}
         self.tap_load = Signal(engine.taps)
         self.newest = Signal(8)  # enters the window where it is valid
-        self.vector = Signal(8 * engine.lanes_in)  # at the window's stage, like the next three
+        self.vector = Signal(8 * engine.run_bytes(sparse=engine.bank > 0))  # at the window's stage, like the next three
         self.zero_a = Signal(signed(8))
         self.zero_b = Signal(signed(8))
         self.tap_mask = Signal(MASK_BITS)
         self.block_bytes = Signal(8 * engine.lanes_in)
         self.tap_bytes = Signal(8 * engine.taps)
+        self.place_bits = Signal(engine.lanes_in * engine.index_bits)
         self.accumulator_0 = Signal(32)  # of the two memories, one cycle before the value
         self.accumulator_1 = Signal(32)
         self.total = Signal(signed(32))  # one cycle after the value
@@ -98,10 +105,11 @@ class Lane(Elaboratable, LanePorts):
         product_operand = Signal(reset_less=True)
         before = Signal(signed(9), reset_less=True)
         m.d.sync += [swap_operand.eq(swap), product_operand.eq(product), before.eq(window[1] - self.zero_a)]
+        broadcasts = self._broadcasts(m)
         products: list[Value] = []
         for i, weight in enumerate(shadow):
             data = Signal(signed(8 + (i == 0)), name=f"data_{i}", reset_less=True)
-            broadcast = self.vector[8 * i : 8 * i + 8].as_signed()
+            broadcast = broadcasts[i]
             zero = Const(0, signed(8))
             if i == 0:
                 m.d.sync += data.eq(Mux(product, window[0] - self.zero_b, Mux(depthwise, window[0], broadcast)))
@@ -112,6 +120,26 @@ class Lane(Elaboratable, LanePorts):
                 factor, take = weight, swap_operand
             products.append(multiplier.product(m, f"product_{i}", data, factor, take))
         return products
+
+    def _broadcasts(self, m: Module) -> list[Value]:
+        """The datum of each column: a byte of the vector, or of its bank the one at its weight's place. A dense block's places are the first."""
+        engine, bits = self.engine, self.engine.index_bits
+        data = [byte.as_signed() for byte in bytes_of(self.vector)]
+        if not engine.bank:
+            return data
+        half = engine.bank // KEPT_SHARE
+        first = Cat(Const(i % half, bits) for i in range(engine.lanes_in))
+        following, places = (Signal(engine.lanes_in * bits, name=name, reset_less=True) for name in ("next_places", "places"))
+        with m.If(self.own["place_load"] | self.own["place_reset"]):
+            m.d.sync += following.eq(Mux(self.own["place_reset"], first, self.place_bits))
+        with m.If(self.own["swap_place"]):
+            m.d.sync += places.eq(following)
+        chosen: list[Value] = []
+        for i in range(engine.lanes_in):
+            start, rank = i // half * engine.bank, i % half  # places ascend: `rank` of the bank's weights come before
+            options = [data[start + min(max(place, rank), rank + half)] for place in range(engine.bank)]
+            chosen.append(_picked(options, places[bits * i : bits * (i + 1)]))
+        return chosen
 
     def _tree(self, m: Module, terms: list[Value]) -> Value:
         for stage, levels in enumerate(tree_levels(self.engine)):
@@ -146,6 +174,14 @@ class Lane(Elaboratable, LanePorts):
                 largest.eq(Mux(take, code, Mux(in_place, largest, stored))),
             ]
         m.d.comb += self.total.eq(Mux(self.own["maximum_write"], largest, total))
+
+
+def _picked(options: list[Value], index: Value) -> Value:
+    """options[index], of a power of two. Neighbours that are the same need no choice."""
+    for bit in range(len(index)):
+        pairs = zip(options[::2], options[1::2], strict=True)
+        options = [low if low is high else Mux(index[bit], high, low).as_signed() for low, high in pairs]
+    return options[0]
 
 
 def _registered(m: Module, values: list[Value], name: str, bits: int = 0) -> list[Value]:

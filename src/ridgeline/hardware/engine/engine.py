@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from ridgeline.errors import InputError
+from ridgeline.hardware.engine import storage
 
 PARAMETER_BYTES = 8  # of one output channel: bias 32 bits, multiplier 17, shift 6
 TABLES = 8  # tables of 256 codes held at a time
@@ -29,6 +30,8 @@ class Engine:
     weight_bytes: int
     output_bytes: int
     accumulator_depth: int  # int32 vectors of lanes_out, in each of the two halves
+    weight_format: str = storage.INT8  # beside int8, that of matrix blocks: a format of 4 bits, decoded where the weights enter the array
+    sparsity: str = storage.NONE  # of matrix blocks beside dense ones
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
@@ -39,10 +42,15 @@ class Engine:
             raise InputError(f"engine: bus_bytes is {self.bus_bytes}; it must be a power of two in 1..128, and for Verilog in 4..128")
         if not 1 <= self.taps <= self.lanes_in:
             raise InputError(f"engine: taps is {self.taps}; it must be in 1..lanes_in ({self.lanes_in})")
+        if self.packs:
+            storage.levels(self.weight_format)
+        if self.bank > self.sparse_lanes_in:
+            least = self.bank // storage.KEPT_SHARE
+            raise InputError(f"engine: sparsity is {self.sparsity}; its banks need lanes_in of at least {least}, not {self.lanes_in}")
 
     def sizes(self, element_bytes: int = 1) -> dict[str, int]:
-        """All fields, sizes in bytes where elements have so many."""
-        values = {field.name: int(getattr(self, field.name)) for field in fields(self)}
+        """All fields that are numbers, sizes in bytes where elements have so many."""
+        values = {field.name: int(getattr(self, field.name)) for field in fields(self) if field.name not in STORAGE_FIELDS}
         return {name: value * element_bytes if name.endswith("_bytes") else value for name, value in values.items()}
 
     def require_powers_of_two(self) -> None:
@@ -60,7 +68,27 @@ class Engine:
     @property
     def vector_bytes(self) -> int:
         """Bytes that one read of the activation buffer gives, from any byte on."""
-        return max(self.lanes_in, self.lanes_out)
+        return max(self.sparse_lanes_in if self.bank else self.lanes_in, self.lanes_out)
+
+    @property
+    def packs(self) -> bool:
+        """Whether matrix blocks may be of 4 bits a weight."""
+        return self.weight_format != storage.INT8
+
+    @property
+    def bank(self) -> int:
+        """Weights in a bank of a sparse block, 0 where there are none."""
+        return storage.bank(self.sparsity)
+
+    @property
+    def index_bits(self) -> int:
+        """Of a kept weight's place in its bank."""
+        return max(0, self.bank.bit_length() - 1)
+
+    @property
+    def sparse_lanes_in(self) -> int:
+        """Input bytes that a sparse block covers: of each bank, half have a weight."""
+        return storage.KEPT_SHARE * self.lanes_in
 
     @property
     def pixel_step_bytes(self) -> int:
@@ -70,12 +98,29 @@ class Engine:
     @property
     def weight_word_bytes(self) -> int:
         """Bytes that one read of the weight buffer gives: whole words of the bus."""
-        return -(-self.vector_bytes // self.bus_bytes) * self.bus_bytes
+        return -(-max(self.lanes_in, self.lanes_out) // self.bus_bytes) * self.bus_bytes
 
     @property
     def block_words(self) -> int:
-        """Weight words of one lanes_out x lanes_in block."""
-        return -(-self.macs // self.weight_word_bytes)
+        """Weight words of one lanes_out x lanes_in block of int8."""
+        return self.value_words(packed=False)
+
+    def value_words(self, *, packed: bool) -> int:
+        """Weight words of the values of one block."""
+        return -(-self.macs * (storage.PACKED_BITS if packed else 8) // (8 * self.weight_word_bytes))
+
+    @property
+    def index_words(self) -> int:
+        """Weight words of the places of a sparse block's values."""
+        return -(-self.macs * self.index_bits // (8 * self.weight_word_bytes))
+
+    def matrix_words(self, *, packed: bool, sparse: bool) -> int:
+        """Weight words of one block of lanes_out x lanes_in weights: values, then places."""
+        return self.value_words(packed=packed) + (self.index_words if sparse else 0)
+
+    def run_bytes(self, *, sparse: bool) -> int:
+        """Input bytes that a run with such a block covers."""
+        return self.sparse_lanes_in if sparse else self.lanes_in
 
     @property
     def tap_block_words(self) -> int:
@@ -92,6 +137,7 @@ class Engine:
         return self.weight_bytes // self.weight_word_bytes
 
 
+STORAGE_FIELDS = ("weight_format", "sparsity")
 _RANGES = (
     ("lanes_out", 4, 64),
     ("lanes_in", 4, 64),

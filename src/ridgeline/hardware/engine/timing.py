@@ -116,6 +116,12 @@ def value_stage(engine: Engine) -> int:
     return window_stage(engine) + 3 + len(tree_levels(engine)) + 1
 
 
+def weight_lead(engine: Engine) -> int:
+    """Cycles that a weight word is read from its memory before an engine of dense int8 would: one to decode it, or two as a weight's place in its
+    bank chooses the datum before the weight meets it."""
+    return 2 if engine.bank else int(engine.packs)
+
+
 def accumulate_latency(engine: Engine) -> int:
     """Cycles from issue to the accumulator in its memory."""
     return value_stage(engine) + 2

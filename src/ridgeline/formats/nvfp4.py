@@ -17,7 +17,7 @@ from ridgeline.formats.stored import Stored, Whole, packed_codes, restored
 
 ELEMENT, SCALE = minifloat(2, 1), minifloat(4, 3)
 LEAST_SCALE, LARGEST_SCALE = np.float32(2.0**-6), np.float32(448)  # of a block: E4M3's normal numbers
-LEAST_TENSOR_SCALE = np.float32(2.0**-126)  # its reciprocal is a float32
+LEAST_TENSOR_SCALE = np.float32(2.0**-120)  # (1 / it) / LEAST_SCALE is a float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from ridgeline.formats.layout import Granularity, Layout
 from ridgeline.formats.mx import BIAS, ScaleRule, powers, refuse_search, scale_codes
 from ridgeline.formats.scalar import nearest_codes
 from ridgeline.formats.scales import CHUNK, Float32s, Search, reaches
-from ridgeline.formats.stored import Stored, Whole, packed_codes, restored
+from ridgeline.formats.stored import Factors, Stored, Whole, packed_codes, restored
 
 ELEMENT, FINER = minifloat(2, 1), minifloat(2, 3)
 SUBGROUP = 8
@@ -49,10 +49,10 @@ class M2xfpWeights(Whole):
         codes = packed_codes(ELEMENT, matrix, inner, _scales(scales, metadata, layout), plain=plain)
         return Stored(packed=codes, scales=scales, metadata=packed(metadata, 2))
 
-    def restored(self, stored: Stored, layout: Layout) -> Float32s:
+    def factors(self, stored: Stored, layout: Layout) -> Factors:
         inner = _inner(layout)
-        factors = unpacked(stored.metadata, 2, inner.vectors)
-        return restored(ELEMENT, stored.packed, inner, _scales(stored.scales, factors, layout))
+        chosen = unpacked(stored.metadata, 2, inner.vectors)
+        return Factors(element=ELEMENT, layout=inner, scales=_scales(stored.scales, chosen, layout))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from ridgeline.formats.integers import mx_integer
 from ridgeline.formats.layout import Layout
 from ridgeline.formats.scalar import Scalar
 from ridgeline.formats.scales import Float32s, Search, reaches
-from ridgeline.formats.stored import Stored, Whole, packed_codes, restored
+from ridgeline.formats.stored import Factors, Stored, Whole, packed_codes
 
 BIAS = 127  # of E8M0, whose codes 0..254 are 2^-127..2^127
 
@@ -44,8 +44,8 @@ class Mx(Whole):
         codes = scale_codes(reaches(matrix, layout, plain=plain), self.element, self.rule)
         return Stored(packed=packed_codes(self.element, matrix, layout, powers(codes), plain=plain), scales=codes)
 
-    def restored(self, stored: Stored, layout: Layout) -> Float32s:
-        return restored(self.element, stored.packed, layout, powers(stored.scales))
+    def factors(self, stored: Stored, layout: Layout) -> Factors:
+        return Factors(element=self.element, layout=layout, scales=powers(stored.scales))
 
 
 def mx(element: str) -> Mx:

@@ -13,7 +13,7 @@ from ridgeline.formats.layout import Layout
 from ridgeline.formats.mx import refuse_search
 from ridgeline.formats.scalar import nearest_codes
 from ridgeline.formats.scales import CHUNK, Float32s, Float64s, Search, reaches
-from ridgeline.formats.stored import Stored, Whole, packed_codes, restored
+from ridgeline.formats.stored import Factors, Stored, Whole, packed_codes
 
 ELEMENT, SCALE = minifloat(2, 1), minifloat(4, 3)
 LEAST_SCALE, LARGEST_SCALE = np.float32(2.0**-6), np.float32(448)  # of a block: E4M3's normal numbers
@@ -45,8 +45,8 @@ class Nvfp4(Whole):
         packed = packed_codes(ELEMENT, matrix, layout, _reciprocals(scales, tensor), plain=plain, reciprocal=True)
         return Stored(packed=packed, scales=scales, tensor_scale=np.array([tensor], np.float32))
 
-    def restored(self, stored: Stored, layout: Layout) -> Float32s:
-        return restored(ELEMENT, stored.packed, layout, _values(stored.scales) * stored.tensor_scale)
+    def factors(self, stored: Stored, layout: Layout) -> Factors:
+        return Factors(element=ELEMENT, layout=layout, scales=_values(stored.scales) * stored.tensor_scale)
 
 
 def nvfp4(form: str) -> Nvfp4:

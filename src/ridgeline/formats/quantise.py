@@ -14,7 +14,7 @@ from ridgeline.formats.bits import unpacked
 from ridgeline.formats.layout import Granularity, Layout, checked, layout
 from ridgeline.formats.scalar import Codes, Scalar
 from ridgeline.formats.scales import Search
-from ridgeline.formats.stored import Stored, Whole, restored, scalar_stored
+from ridgeline.formats.stored import Factors, Stored, Whole, restored, scalar_stored
 
 if TYPE_CHECKING:
     from ridgeline.formats.format import Format
@@ -55,14 +55,19 @@ class Encoded:
     def bits_per_element(self) -> float:
         return self.bits / self.layout.elements
 
+    def factors(self) -> Factors | None:
+        """The tensor as levels times scales; None for a format where an element depends on others than its own code and scale."""
+        if isinstance(self.format, Whole):
+            return self.format.factors(self.stored, self.layout)
+        scales = self.stored.scales if self.stored.scales.size else np.ones(self.layout.vectors, np.float32)
+        return Factors(element=cast("Scalar", self.format), layout=self.layout, scales=cast("NDArray[np.float32]", scales))
+
     def decode(self) -> NDArray[np.float32]:
         """The tensor that the codes stand for."""
-        if isinstance(self.format, Whole):
-            matrix = self.format.restored(self.stored, self.layout)
-        else:
-            scales = self.stored.scales if self.stored.scales.size else np.ones(self.layout.vectors, np.float32)
-            matrix = restored(cast("Scalar", self.format), self.stored.packed, self.layout, cast("NDArray[np.float32]", scales))
-        return self.layout.tensor(matrix)
+        found = self.factors()
+        if found is not None:
+            return self.layout.tensor(restored(found.element, self.stored.packed, found.layout, found.scales))
+        return self.layout.tensor(cast("Whole", self.format).restored(self.stored, self.layout))
 
     def sqnr_db(self, values: ArrayLike) -> float:
         """10 log10 of the values' squares over the squared error: infinite where there is no error."""

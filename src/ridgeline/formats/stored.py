@@ -30,6 +30,15 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Factors:
+    """A tensor whose elements are levels of `element`, in the codes' order, times scales, one a vector of `layout`."""
+
+    element: Scalar
+    layout: Layout
+    scales: Float32s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Whole(Format):
     """A format of whole tensors: a code means something only beside others, or has a scale of the format's own kind. A kind of them gives these."""
 
@@ -54,8 +63,12 @@ class Whole(Format):
     def stored(self, matrix: Float32s, layout: Layout, search: Search | None, *, plain: bool) -> Stored:
         raise NotImplementedError
 
+    def factors(self, stored: Stored, layout: Layout) -> Factors | None:
+        """None where an element depends on others than its own code and scale."""
+        return None
+
     def restored(self, stored: Stored, layout: Layout) -> Float32s:
-        """The matrix."""
+        """The matrix, where `factors` gives None."""
         raise NotImplementedError
 
 

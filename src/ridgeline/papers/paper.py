@@ -16,6 +16,7 @@ from ridgeline.registry import Registry
 PAPERS = Registry(
     kind="paper",
     built_in={
+        "ant": "ridgeline.papers.ant:Ant",
         "caffeine": "ridgeline.papers.caffeine:Caffeine",
         "fpga15": "ridgeline.papers.fpga15:Fpga15",
         "islped16": "ridgeline.papers.islped16:Islped16",

@@ -12,6 +12,7 @@ from bench.row import Row, as_json, table
 FIGURES = {
     "start": "bench.start:measure",
     "exploration": "bench.exploration:measure",
+    "formats": "bench.formats:measure",
     "papers": "bench.papers:measure",
     "zoo": "bench.zoo:measure",
     "random-networks": "bench.random_networks:measure",

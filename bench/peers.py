@@ -29,6 +29,7 @@ class Peer:
 
 
 PEERS = {
+    "torchao": Peer(packages=("torch", "torchao", "numpy")),
     "zigzag": Peer(packages=("zigzag-dse", "six")),
     "hls4ml": Peer(
         packages=("hls4ml", "keras", "jax", "onnx", "onnxruntime"),

@@ -73,7 +73,7 @@ def test_a_format_without_a_name() -> None:
     ternary = Table(name="ternary", bits=2, table=(0, 1, -1, 0))
     data = pack(quantise([1.0, -1.0, 0.2], ternary))
     assert unpack(data, format=ternary).decode().tolist() == [1, -1, 0]
-    with pytest.raises(InputError, match="^unknown format 'ternary'"):
+    with pytest.raises(InputError, match=r"^unknown format 'ternary'"):
         unpack(data)
-    with pytest.raises(InputError, match="^packed tensor is in format 'ternary', not 'int4'$"):
+    with pytest.raises(InputError, match=r"^packed tensor is in format 'ternary', not 'int4'$"):
         unpack(data, format=read_format("int4"))

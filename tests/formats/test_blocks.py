@@ -221,5 +221,5 @@ def test_what_blocks_refuse() -> None:
     with pytest.raises(InputError, match=r"^mxfp4 has a scale for every 32 elements along an axis; leave granularity and group out$"):
         quantise([1.0], read_format("mxfp4"), granularity="channel")
     for name in BLOCKS:
-        with pytest.raises(InputError, match="has a rule for its scales and takes no scale search; leave search out$"):
+        with pytest.raises(InputError, match=r"has a rule for its scales and takes no scale search; leave search out$"):
             quantise([1.0], read_format(name), search=Search())

@@ -183,8 +183,9 @@ def test_types_of_ant() -> None:
     rng = np.random.default_rng(2)
     shapes = {"int4": rng.uniform(-1, 1, (4, 500)), "flint4": rng.laplace(size=(4, 500)), "pot4": rng.standard_t(1, (4, 500))}
     for wanted, values in shapes.items():
-        found = select(values, candidates(TypeSet.IPF, 4), granularity="channel", search=Search())
-        errors = {each.name: quantise(values, each, granularity="channel", search=Search()).squared_error(values) for each in candidates(TypeSet.IPF, 4)}
+        tried = candidates(TypeSet.IPF, 4)
+        found = select(values, tried, granularity="channel", search=Search())
+        errors = {each.name: quantise(values, each, granularity="channel", search=Search()).squared_error(values) for each in tried}
         assert found.format.name == min(errors, key=lambda name: errors[name]) == wanted
 
 
@@ -198,7 +199,7 @@ def test_types_of_ant() -> None:
         ([[]], "int4", {}, r"a tensor of shape \(1, 0\) has no elements to quantise"),
         (["a"], "int4", {}, r"values to quantise are real numbers, not <U1"),
         ([1.0, 2], "int4", {"granularity": "row"}, r"granularity 'row' is none of tensor, channel, group"),
-        ([1.0, 2], "int4", {"granularity": "group", "group": 3}, r"granularity 'group' needs a group of 1 to 2 elements, axis -1 of shape \(2,\); got 3"),
+        ([1.0, 2], "int4", {"granularity": "group", "group": 3}, r"granularity 'group' needs a group of 1 to 2 elements, axis -1 of .*; got 3"),
         ([1.0, 2], "int4", {"granularity": "group"}, r"granularity 'group' needs a group of 1 to 2 elements, .*; got None"),
         ([1.0, 2], "int4", {"granularity": "channel", "axis": 1}, r"axis 1 is not among the 1 of shape \(2,\)"),
         ([1.0, 2], "int4", {"granularity": "channel", "group": 1}, r"granularity 'channel' takes no group; .*"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,29 +21,29 @@ from numpy.typing import NDArray
 
 from ridgeline.formats.bits import packed_bytes
 from ridgeline.formats.layout import Layout
-from ridgeline.formats.scalar import Codebook, codebook
+from ridgeline.formats.scalar import Codebook, Scalar, codebook
 
 if TYPE_CHECKING:
     from ridgeline.formats.olive import Olive
 
 BUFFER = 512  # elements that are rounded together, a multiple of 8
 PIECE = 1 << 20  # elements of one thread's turn, a multiple of 8
-FEW = 64  # thresholds that are compared one by one; more are halved
+FEW = 32  # thresholds that are compared one by one; more are halved, from where the upper half of a float leads
 DIRECT = 16  # values whose errors are added up one by one: sums would lose the last digits of nearly exact levels
 STRIDE_ABOVE, STRIDE = 1 << 16, 256  # longer vectors have sums of every so many values, and add up the rest
 
 
 def encoded(
-    book: Codebook, bits: int, matrix: NDArray[np.float32], layout: Layout, scales: NDArray[np.float32], *, reciprocal: bool
+    format: Scalar, matrix: NDArray[np.float32], layout: Layout, scales: NDArray[np.float32], *, reciprocal: bool
 ) -> NDArray[np.uint8]:
     """stored.packed_codes."""
     flat = matrix.reshape(-1)
+    bits, rounding = format.bits, (reciprocal, *rounding_tables(format))
     out = np.empty(packed_bytes(bits, flat.size), np.uint8)
-    keys, codes = threshold_keys(book), book.codes.astype(np.uint16)
     sizes = (layout.length, layout.size, layout.vectors_of_row)
 
     def run(start: int, stop: int) -> None:
-        _encode(flat, scales, (reciprocal, keys, codes), sizes, bits, (start, stop), out)
+        _encode(flat, scales, rounding, sizes, bits, (start, stop), out)
 
     in_threads(run, flat.size, PIECE)
     return out
@@ -108,6 +109,18 @@ def level_steps(book: Codebook) -> NDArray[np.float64]:
     return steps
 
 
+@lru_cache(maxsize=64)
+def rounding_tables(format: Scalar) -> tuple[NDArray[np.int32], NDArray[np.uint16], NDArray[np.int32]]:
+    """Keys of the thresholds, codes of the steps between them, and for every 65,536 keys, which a float's upper half tells apart, the steps of the
+    first and of the last one.
+    """
+    book = codebook(format)
+    keys = threshold_keys(book)
+    first = np.arange(-(1 << 15), 1 << 15) << 16
+    ends = np.stack([np.searchsorted(keys, first + reach, side="right") for reach in (0, 0xFFFF)], axis=1)
+    return keys, book.codes.astype(np.uint16), ends.astype(np.int32)
+
+
 def threshold_keys(book: Codebook) -> NDArray[np.int32]:
     """The key of the least float32 that is not below each threshold."""
     with np.errstate(over="ignore", under="ignore"):
@@ -151,7 +164,7 @@ def _magnitudes(flat, length, size, span, out):
 def _encode(flat, scales, rounding, sizes, bits, span, out):
     """Codes of the elements of `span`, whose start is a multiple of 8, to their bytes."""
     length, size, of_row = sizes
-    reciprocal, keys, codes = rounding
+    reciprocal, keys, codes, ends = rounding
     quotients, steps = np.empty(BUFFER, np.float32), np.empty(BUFFER, np.int32)
     ordered = quotients.view(np.int32)
     row, place = span[0] // length, span[0] % length
@@ -171,12 +184,12 @@ def _encode(flat, scales, rounding, sizes, bits, span, out):
             place += many
             if place == length:
                 row, place = row + 1, 0
-        _count(ordered, stop - start, keys, steps)
+        _count(ordered, stop - start, keys, ends, steps)
         _pack(steps, stop - start, codes, bits, out, start * bits // 8)
 
 
 @njit(nogil=True, cache=True)
-def _count(ordered, many, keys, steps):
+def _count(ordered, many, keys, ends, steps):
     """The thresholds at or below every value; `ordered` holds its bits and becomes its key."""
     for index in range(many):
         ordered[index] ^= (ordered[index] >> 31) & 0x7FFFFFFF
@@ -187,7 +200,8 @@ def _count(ordered, many, keys, steps):
                 steps[index] += ordered[index] >= key
         return
     for index in range(many):
-        low, high = 0, keys.size
+        part = (ordered[index] >> 16) + 32768
+        low, high = int(ends[part, 0]), int(ends[part, 1])
         while low < high:
             middle = (low + high) // 2
             if ordered[index] >= keys[middle]:

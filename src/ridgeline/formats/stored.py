@@ -12,7 +12,7 @@ from ridgeline.errors import InputError
 from ridgeline.formats.bits import packed, packed_bytes, unpacked
 from ridgeline.formats.format import Format
 from ridgeline.formats.layout import Layout
-from ridgeline.formats.scalar import Scalar, Scaling, codebook, nearest_codes
+from ridgeline.formats.scalar import Scalar, Scaling, nearest_codes
 from ridgeline.formats.scales import ABSMAX, Search, scalar_scales
 
 Float32s = NDArray[np.float32]
@@ -90,7 +90,7 @@ def packed_codes(
     if not plain:
         from ridgeline.formats.kernels import encoded
 
-        return encoded(codebook(format), format.bits, matrix, layout, scales, reciprocal=reciprocal)
+        return encoded(format, matrix, layout, scales, reciprocal=reciprocal)
     flat = matrix.reshape(-1)
     out = np.empty(packed_bytes(format.bits, flat.size), np.uint8)
     for start in range(0, flat.size, CHUNK):

@@ -29,7 +29,7 @@ def _row(found: Reproduction) -> Row:
 
 def _worst(found: Reproduction) -> str:
     judged = [row for row in found.rows if row.holds is not None]
-    row = max(judged or found.rows, key=lambda row: abs(row.error or 0.0))
+    row = max(judged or [row for row in found.rows if row.published is not None and row.ours is not None], key=lambda row: abs(row.error or 0.0))
     return f"{row.quantity}: {row.ours:,.4g} against {row.published:,.4g} {row.unit} ({100 * (row.error or 0.0):+.2f} %)"
 
 

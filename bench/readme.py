@@ -48,7 +48,9 @@ def _papers(papers: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _number(value: float, unit: str) -> str:
+def _number(value: float | None, unit: str) -> str:
+    if value is None:
+        return "–"
     digits = f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
     return f"{digits} {unit}".rstrip()
 

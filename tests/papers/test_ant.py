@@ -48,7 +48,7 @@ def test_the_networks_are_the_zoos() -> None:
 
 
 def test_inception_has_its_weights() -> None:
-    """27,161,264 parameters (torchvision) without the auxiliary classifier's 3,326,696, with 7 for each 1 x 7 and 7 x 1, and 3 for 1 x 3 and 3 x 1."""
+    """27,161,264 parameters (torchvision) without the auxiliary classifier's 3,326,696, with 7 for 1 x 7 and 7 x 1, and 3 for 1 x 3 and 3 x 1."""
     works = NETWORKS["InceptionV3"](1)
     weights = [work.in_channels * work.out_channels for work in works]
     area = [work.kernel**2 for work in works]

@@ -20,40 +20,42 @@ PAPERS = Registry(
         "caffeine": "ridgeline.papers.caffeine:Caffeine",
         "fpga15": "ridgeline.papers.fpga15:Fpga15",
         "islped16": "ridgeline.papers.islped16:Islped16",
+        "olive": "ridgeline.papers.olive:OlivePairs",
     },
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A figure as printed. `tolerance` is relative; None for a figure that is shown and not judged."""
+    """A figure as printed; None for one of ours that the paper does not print. `tolerance` is relative; None for a figure that is shown and not
+    judged."""
 
     quantity: str
     unit: str
-    value: float
+    value: float | None
     tolerance: float | None
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A figure beside ours; `published` is None where the study is not the paper's."""
+    """A figure beside ours; `published` is None where the study is not the paper's or does not print it, `ours` where it is not rerun."""
 
     quantity: str
     unit: str
     published: float | None
-    ours: float
+    ours: float | None
     tolerance: float | None
     note: str = ""
 
     @property
     def error(self) -> float | None:
-        """Relative to the published figure."""
-        return None if self.published is None else self.ours / self.published - 1
+        """Relative to the published figure; None where that is 0."""
+        return None if not self.published or self.ours is None else self.ours / self.published - 1
 
     @property
     def holds(self) -> bool | None:
-        if self.published is None or self.tolerance is None:
+        if self.published is None or self.ours is None or self.tolerance is None:
             return None
         return abs(self.ours - self.published) <= self.tolerance * abs(self.published)
 
@@ -66,7 +68,8 @@ class Paper(Protocol):
     published: ClassVar[tuple[Published, ...]]
 
     def ours(self) -> Mapping[str, float]:
-        """Our figure of each published quantity; with other parameters, some may be missing and others there. Raises RidgelineError."""
+        """Our figure of each published quantity, those that are shown and not rerun left out; with other parameters, some may be missing and others
+        there. Raises RidgelineError."""
         ...
 
 
@@ -99,14 +102,15 @@ def reproduce(name: str, **parameters: Any) -> Reproduction:
     same = study == kind()
     known = {item.quantity: item for item in study.published}
     if same:
-        rows = tuple(_row(item, ours[item.quantity]) for item in study.published)
+        rows = tuple(_row(item, ours) for item in study.published)
     else:
         rows = tuple(_unjudged(quantity, value, known.get(quantity)) for quantity, value in ours.items())
     return Reproduction(paper=name, title=study.title, citation=study.citation, parameters=asdict(study), rows=rows)
 
 
-def _row(item: Published, ours: float) -> Row:
-    return Row(quantity=item.quantity, unit=item.unit, published=item.value, ours=ours, tolerance=item.tolerance, note=item.note)
+def _row(item: Published, ours: Mapping[str, float]) -> Row:
+    found = ours.get(item.quantity) if item.tolerance is None else ours[item.quantity]  # what is judged has to be there
+    return Row(quantity=item.quantity, unit=item.unit, published=item.value, ours=found, tolerance=item.tolerance, note=item.note)
 
 
 def _unjudged(quantity: str, ours: float, item: Published | None) -> Row:

@@ -51,15 +51,12 @@ def encoded(
 
 def magnitudes(matrix: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
     """scales.reaches."""
-    flat, out = matrix.reshape(-1), np.zeros(layout.vectors, np.float32)
-    if layout.vectors == 1:
-        parts = np.zeros(-(-flat.size // PIECE), np.float32)
-        in_threads(lambda start, stop: _magnitudes(flat, flat.size, PIECE, (start // PIECE, start // PIECE + 1), parts), flat.size, PIECE)
-        out[0] = parts.max()
-        return out
-    step = max(1, PIECE // layout.size)
-    in_threads(lambda start, stop: _magnitudes(flat, layout.length, layout.size, (start, stop), out), layout.vectors, step)
-    return out
+    flat, single = matrix.reshape(-1).view(np.int32), layout.vectors == 1
+    length, size = (matrix.size, PIECE) if single else (layout.length, layout.size)  # a single vector in pieces
+    vectors = -(-matrix.size // PIECE) if single else layout.vectors
+    out = np.zeros(vectors, np.float32)
+    in_threads(lambda start, stop: _magnitudes(flat, length, size, (start, stop), out.view(np.int32)), vectors, max(1, PIECE // size))
+    return out.max(keepdims=True) if single else out
 
 
 def least_errors(book: Codebook, matrix: NDArray[np.float32], layout: Layout, tried: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -147,17 +144,16 @@ def in_threads(run: Callable[[int, int], None], count: int, step: int) -> None:
 
 @njit(nogil=True, cache=True)
 def _magnitudes(flat, length, size, span, out):
+    """All floats as their bits, which order magnitudes as integers."""
     of_row = -(-length // size)
     for vector in range(span[0], span[1]):
         row, place = vector // of_row, vector % of_row * size
         start = row * length + place
         most = np.int32(0)
-        bits = flat[start : start + min(size, length - place)].view(np.int32)
+        bits = flat[start : start + min(size, length - place)]
         for index in range(bits.size):
-            most = max(most, bits[index] & 0x7FFFFFFF)
-        whole = np.empty(1, np.int32)
-        whole[0] = most
-        out[vector] = whole.view(np.float32)[0]
+            most = max(most, bits[index] & np.int32(0x7FFFFFFF))
+        out[vector] = most
 
 
 @njit(nogil=True, cache=True)
@@ -174,12 +170,13 @@ def _encode(flat, scales, rounding, sizes, bits, span, out):
         while at < stop:
             many = min(stop - at, size - place % size, length - place)
             scale = scales[row * of_row + place // size]
+            taken, scaled = flat[at : at + many], quotients[at - start : at - start + many]
             if reciprocal:
                 for index in range(many):
-                    quotients[at - start + index] = flat[at + index] * scale
+                    scaled[index] = taken[index] * scale
             else:
                 for index in range(many):
-                    quotients[at - start + index] = flat[at + index] / scale
+                    scaled[index] = taken[index] / scale
             at += many
             place += many
             if place == length:

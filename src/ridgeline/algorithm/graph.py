@@ -76,8 +76,8 @@ class Node:
 
     `source` names what the user wrote: the ONNX node and its operator, for messages and reports. `weight_scale` is float64 (M,): the scales that
     a network quantised already gives its weights, one an output channel; quantisation keeps them. An integer graph's bias is its stage's.
-    `weight_format` says that an integer graph's weights are levels of that format, and `sparsity` that they have that pattern along the input
-    channels: an engine may store them so.
+    `weight_format` says that an integer graph's weights are levels of that format, or shall be, and `sparsity` that they have that pattern along the
+    input channels: an engine may store them so.
     """
 
     name: str

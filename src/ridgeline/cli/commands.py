@@ -64,6 +64,12 @@ DESIGN = [
 ]
 
 
+STORAGE = [
+    click.option("--weights", default="int8", show_default=True, help="Of all layers but the first and the last: int8, int4, flint4, ..."),
+    click.option("--sparsity", default="none", show_default=True, help="Prune the same layers: none, 2:4 or bank16:50%."),
+]
+
+
 def _options(network: str, out: Path, given: dict[str, Any]) -> Options:
     """What the options of DESIGN ask for, and the rest of `given` as it is."""
     from ridgeline.flows import options
@@ -93,6 +99,7 @@ def _options(network: str, out: Path, given: dict[str, Any]) -> Options:
 @click.option(
     "--format", type=click.Choice(["int8", "float32", "fixed16"]), default="int8", show_default=True, help="Of all values; int8 for rtl."
 )
+@_each(STORAGE)
 @BATCH
 @click.option("--objective", type=ENGINE_OBJECTIVE, default="latency", show_default=True)
 @_each(DESIGN)
@@ -137,6 +144,7 @@ BOARD = [
     ),
     click.option("--ports", type=click.IntRange(2, 64), help="AXI ports of 512 bits of a uniform engine, shared out between weights and maps."),
     click.option("--data", type=click.Path(path_type=Path), help="With --out: images to calibrate on, as for `build`."),
+    *STORAGE,
     *DESIGN,
 ]
 ARCHITECTURE = [

@@ -73,7 +73,7 @@ def explored(summary: Mapping[str, Any]) -> str:
     rows = [(round(row["cycles"]), row["bytes_per_cycle"], *(row[name] for name in names)) for row in shown]
     chosen = pairs({
         "network": f"{summary['network']} on {summary['device']} at {summary['clock_mhz']:g} MHz",
-        "engine": _copies(summary) + ", ".join(f"{name} {value:,}" for name, value in engine.items()),
+        "engine": _copies(summary) + ", ".join(f"{name} {value:{',' if isinstance(value, int) else ''}}" for name, value in engine.items()),
         "cycles": f"{summary['cycles']['predicted']:,} predicted",
         "throughput": _throughput(summary),
         "resources": ", ".join(f"{name} {value:,}" for name, value in need.items()) + f" (predicted{_each(summary)})",

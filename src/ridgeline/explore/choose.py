@@ -19,10 +19,11 @@ import numpy as np
 
 from ridgeline.algorithm.graph import Graph
 from ridgeline.errors import DoesNotFitError, InputError, RidgelineError, UnsupportedError
-from ridgeline.explore.space import BUFFERS, PINS, Limits, Space, is_narrow, with_buffers
+from ridgeline.explore.space import BUFFERS, PINS, PLAIN, Limits, Space, Storages, is_narrow, with_buffers
 from ridgeline.hardware.device import Device
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.hardware.engine.resources import ResourceCount, resources
+from ridgeline.hardware.engine.storage import INT8, NONE
 from ridgeline.mapping.layer import Work
 from ridgeline.mapping.lower import lower
 from ridgeline.mapping.parts import works
@@ -33,6 +34,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Objective = Literal["latency", "throughput"]
 TOLERANCE = 0.01  # designs this close to the fastest count as equally fast: half of the error that a prediction may have
 CONFIRMED = 2  # frugal designs, and fast ones, and numbers of engines, whose real programs are predicted
+_Array: TypeAlias = tuple[int, int, int, str, str]
 RESOURCES = {"dsp": "dsp", "bram": "bram_18kb", "lut": "lut", "ff": "ff"}  # a resource's name, and its field
 MOST_COPIES = 16  # engines, each with a port of its own to the memory
 SAMPLES = 400  # points kept for a report
@@ -111,7 +113,7 @@ def choose(
     Raises DoesNotFitError naming the resource that no engine stays within, InputError for an unknown pin, cap or objective.
     """
     started = time.perf_counter()
-    searched = _searched(graph, spaces(device, objective, pins, caps))
+    searched = _searched(graph, spaces(device, objective, pins, caps, carried(graph)))
     explored = sum((found.explored for _, found in searched), Explored())
     return replace(
         fewest_copies([confirmed(graph, space, found) for space, found in promising(searched)]),
@@ -119,7 +121,16 @@ def choose(
     )
 
 
-def spaces(device: Device, objective: Objective, pins: Mapping[str, int] | None, caps: Mapping[str, int] | None) -> list[Space]:
+def carried(graph: Graph) -> Storages:
+    """The storages of engines that the network's weights can make use of, that of dense int8 first."""
+    numbers = dict.fromkeys((INT8, *(node.weight_format for node in graph.nodes)))
+    patterns = dict.fromkeys((NONE, *(node.sparsity for node in graph.nodes)))
+    return tuple((number, pattern) for number in numbers for pattern in patterns)
+
+
+def spaces(
+    device: Device, objective: Objective, pins: Mapping[str, int] | None, caps: Mapping[str, int] | None, storages: Storages = PLAIN
+) -> list[Space]:
     """Of one engine, or for "throughput" of every number of them. Raises InputError for an unknown pin, cap or objective."""
     if objective not in ("latency", "throughput"):
         raise InputError(f"objective '{objective}' is none of latency, throughput")
@@ -127,7 +138,7 @@ def spaces(device: Device, objective: Objective, pins: Mapping[str, int] | None,
     if unknown:
         raise InputError(f"pin '{unknown[0]}' is none of {', '.join(PINS)}")
     numbers = range(1, (MOST_COPIES if objective == "throughput" else 1) + 1)
-    return [Space.of(device, caps=caps, pins=pins, copies=copies) for copies in numbers]
+    return [Space.of(device, caps=caps, pins=pins, copies=copies, storages=storages) for copies in numbers]
 
 
 def fewest_copies(choices: Sequence[Choice]) -> Choice:
@@ -265,14 +276,14 @@ class Result:
 
 
 def jobs(graph: Graph, inside: Sequence[tuple[Engine, ResourceCount]], space: Space) -> list[Job]:
-    """One for each choice of lanes and bus; engines that differ in taps share it, because most layers do not use them.
+    """One for each choice of lanes and bus; engines that differ in taps or storage share it, because most or many layers do not use them.
 
     An engine that cannot run every layer (a product of two tensors needs two taps) is left out. Raises what the last one lacks when none can.
     """
-    counts: dict[tuple[int, int, int], dict[Work, int]] = {}
-    refused: dict[tuple[int, int, int], RidgelineError] = {}
+    counts: dict[_Array, dict[Work, int]] = {}
+    refused: dict[_Array, RidgelineError] = {}
     for engine, _ in inside:
-        key = engine.lanes_out, engine.lanes_in, engine.taps
+        key = _array(engine)
         if key not in counts and key not in refused:
             try:
                 counts[key] = dict(Counter(work for made in works(graph, engine).values() for work in made))
@@ -282,17 +293,20 @@ def jobs(graph: Graph, inside: Sequence[tuple[Engine, ResourceCount]], space: Sp
         raise list(refused.values())[-1]
     groups: dict[tuple[int, int, int], list[tuple[Engine, ResourceCount]]] = {}
     for engine, need in inside:
-        if (engine.lanes_out, engine.lanes_in, engine.taps) not in counts:
+        if _array(engine) not in counts:
             continue
         groups.setdefault((engine.lanes_out, engine.lanes_in, engine.bus_bytes), []).append((engine, need))
-    return [
-        Job.of(group, [counts[engine.lanes_out, engine.lanes_in, engine.taps] for engine, _ in group], space) for group in groups.values()
-    ]
+    return [Job.of(group, [counts[_array(engine)] for engine, _ in group], space) for group in groups.values()]
+
+
+def _array(engine: Engine) -> _Array:
+    """What a layer's works depend on."""
+    return engine.lanes_out, engine.lanes_in, engine.taps, engine.weight_format, engine.sparsity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Job:
-    """One choice of lanes and bus, with several numbers of taps."""
+    """One choice of lanes and bus, with several numbers of taps and storages of weights."""
 
     corners: tuple[tuple[Engine, ResourceCount], ...]
     layers: Array
@@ -388,10 +402,10 @@ def finalists(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
 
 def _different(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The first of each kind of array and bus."""
-    first: dict[tuple[int, ...], Candidate] = {}
+    first: dict[tuple[int | str, ...], Candidate] = {}
     for candidate in candidates:
         engine = candidate.engine
-        first.setdefault((engine.lanes_out, engine.lanes_in, engine.bus_bytes), candidate)
+        first.setdefault((engine.lanes_out, engine.lanes_in, engine.bus_bytes, engine.weight_format, engine.sparsity), candidate)
     return list(first.values())[:CONFIRMED]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import product
 from math import floor
 
 from ridgeline.errors import InputError
 from ridgeline.hardware.device import Device, Dram
 from ridgeline.hardware.engine.engine import Engine
+from ridgeline.hardware.engine.storage import INT8, KEPT_SHARE, NONE, bank
 from ridgeline.mapping.schedule import DramTiming, Tier
 
 LANES = (4, 8, 16, 32, 64)
@@ -21,6 +23,8 @@ SMALLEST = (1 << 10, 1 << 10, 1 << 10, 1 << 5)
 LARGEST = (1 << 23, 1 << 23, 1 << 22, 1 << 12)
 PARTS = 1 << 30
 CAPS = ("dsp", "bram", "lut", "ff")
+Storages = tuple[tuple[str, str], ...]  # weight formats and sparsity patterns of engines
+PLAIN: Storages = ((INT8, NONE),)
 PINS = ("lanes_out", "lanes_in", "taps", "bus_bytes", *BUFFERS)
 
 
@@ -36,7 +40,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """`pins` fixes fields of the engine; `dram` and `limits` are one engine's share where there are several `copies`."""
+    """`pins` fixes fields of the engine; `dram` and `limits` are one engine's share where there are several `copies`. `storages` are what engines may
+    have of weights that are not dense int8."""
 
     device: Device
     dram: DramTiming
@@ -44,12 +49,16 @@ class Space:
     copies: int = 1
     taps: tuple[int, ...] = TAPS
     pins: Mapping[str, int] = field(default_factory=dict[str, int])
+    storages: Storages = PLAIN
 
     @classmethod
-    def of(cls, device: Device, *, caps: Mapping[str, int] | None = None, pins: Mapping[str, int] | None = None, copies: int = 1) -> Space:
+    def of(
+        cls, device: Device, *, caps: Mapping[str, int] | None = None, pins: Mapping[str, int] | None = None, copies: int = 1,
+        storages: Storages = PLAIN,
+    ) -> Space:  # fmt: skip
         """All of the device within the caps. Raises InputError for a cap of an unknown name."""
         bounds = limits(device, caps or {}, copies)
-        return cls(device=device, dram=device_timing(device, copies), limits=bounds, copies=copies, pins=pins or {})
+        return cls(device=device, dram=device_timing(device, copies), limits=bounds, copies=copies, pins=pins or {}, storages=storages)
 
     def sizes(self) -> tuple[tuple[int, ...], ...]:
         """Of each buffer, doubling: from the smallest to what the device's block RAMs hold, or the pinned one."""
@@ -62,7 +71,7 @@ class Space:
         return tuple(found)
 
     def corners(self) -> Iterator[Engine]:
-        """Every choice of lanes, taps and bus, each with the smallest buffers."""
+        """Every choice of lanes, taps, bus and storage, each with the smallest buffers."""
         smallest = dict(zip(BUFFERS, (sizes[0] for sizes in self.sizes()), strict=True))
         buses = self._choices("bus_bytes", useful_buses(self.dram.bytes_per_cycle))
         for lanes_out in self._choices("lanes_out", LANES):
@@ -70,8 +79,10 @@ class Space:
                 for taps in self._choices("taps", self.taps):
                     if taps > lanes_in and "taps" not in self.pins:
                         continue
-                    for bus in buses:
-                        yield Engine(lanes_out=lanes_out, lanes_in=lanes_in, taps=taps, bus_bytes=bus, **smallest)
+                    for bus, (weight_format, sparsity) in product(buses, self.storages):
+                        if bank(sparsity) <= KEPT_SHARE * lanes_in:
+                            lanes = {"lanes_out": lanes_out, "lanes_in": lanes_in, "taps": taps, "bus_bytes": bus}
+                            yield Engine(**lanes, **smallest, weight_format=weight_format, sparsity=sparsity)
 
     def _choices(self, name: str, every: tuple[int, ...]) -> tuple[int, ...]:
         return (self.pins[name],) if name in self.pins else every

@@ -19,7 +19,7 @@ from ridgeline.flows.choose import choose, explored, read_target, resources
 from ridgeline.flows.csim import write_bench
 from ridgeline.flows.data import Data, noise, read_data
 from ridgeline.flows.folder import output_folder
-from ridgeline.flows.options import Backend, Options
+from ridgeline.flows.options import Backend, Options, require_storage
 from ridgeline.flows.pages import write_report
 from ridgeline.flows.prepare import MOST_IMAGES, Prepared, prepare
 from ridgeline.flows.progress import Progress, Silent
@@ -59,13 +59,17 @@ def build(options: Options, progress: Progress | None = None) -> Built:
 
 
 def _build(options: Options, folder: Path, work: Path, progress: Progress) -> tuple[dict[str, Any], str | None]:
+    from ridgeline.algorithm.passes.lighten import lightened
+
     hls.require(options)
+    require_storage(options)
     device = read_target(options)
     settings = Settings(stalls=Stalls(share=options.stalls, seed=options.seed), wave=folder / "wave.vcd" if options.wave else None)
     _require_tools(options)
     progress.step("reading the network")
     network = source.read_model(options.network, batch=options.batch)
     network = replace(network, graph=replace(network.graph, name=source.network_name(options.network)))
+    network = replace(network, graph=lightened(network.graph, weights=options.weights, sparsity=options.sparsity))
     data = _data(options, network)
     prepared = prepare(options.format, network, data, folder, progress)
     progress.step("choosing the engine")

@@ -133,6 +133,7 @@ class Design(Struct, frozen=True):
     tensors: dict[str, Tensor]
     backend: Literal["rtl", "hls", "both"] = "rtl"
     format: Literal["int8", "float32", "fixed16"] = "int8"
+    storage: dict[str, str] | msgspec.UnsetType = msgspec.UNSET  # of the engine's weights, where it is not of dense int8 alone
 
     def __post_init__(self) -> None:
         """A hand edit must not lead the simulator astray. Raises ValueError, which the reader makes an InputError."""
@@ -158,6 +159,10 @@ class Design(Struct, frozen=True):
     def dtype(self) -> str:
         """numpy's name of an element."""
         return DTYPES[self.format]
+
+    @property
+    def stored(self) -> dict[str, str]:
+        return {} if isinstance(self.storage, msgspec.UnsetType) else self.storage
 
     @property
     def array_macs(self) -> int:
@@ -206,6 +211,7 @@ def describe(
         backend=backend,
         format=number,
         engine=program.engine.sizes(ENGINE_FORMATS[number].bytes),
+        storage=program.engine.storage() or msgspec.UNSET,
         entry=program.entry,
         memory_bytes=program.memory_bytes,
         dram=Dram.of(dram),

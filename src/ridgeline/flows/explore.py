@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from ridgeline.flows.boards import is_line
 from ridgeline.flows.choose import choose, explored, read_target, resources
 from ridgeline.flows.data import noise
 from ridgeline.flows.line import Lined, explore_boards
-from ridgeline.flows.options import Options
+from ridgeline.flows.options import Options, require_storage
 from ridgeline.flows.progress import Progress, Silent
 from ridgeline.flows.summary import images_per_s
 from ridgeline.flows.uniform import ExploredUniform, explore_uniform
@@ -31,8 +31,10 @@ class Explored:
 def explore(options: Options, progress: Progress | None = None, *, out: Path | None = None) -> Explored | ExploredUniform | Lined:
     """Only the shapes of the network matter here, so it is quantised on noise. `out` receives the designs of boards in a line. Raises
     RidgelineError."""
+    from ridgeline.algorithm.passes.lighten import lightened
     from ridgeline.algorithm.passes.quantise import quantise
 
+    require_storage(options)
     if is_line(options):
         return explore_boards(options, progress, out=out)
     if out is not None or options.data is not None:
@@ -51,14 +53,15 @@ def explore(options: Options, progress: Progress | None = None, *, out: Path | N
     network = source.read_model(options.network, batch=options.batch)
     network = replace(network, graph=replace(network.graph, name=source.network_name(options.network)))
     data = noise(floats.network_inputs(network), images=1, seed=options.seed)
-    integer = quantise(network.graph, floats.engine_inputs(network, data.arrays))
+    light = lightened(network.graph, weights=options.weights, sparsity=options.sparsity)
+    integer = quantise(light, floats.engine_inputs(network, data.arrays))
     progress.step("exploring")
     choice = choose(integer, device, options)
     summary = {
         "network": network.graph.name,
         "device": device.name,
         "clock_mhz": device.clock_mhz,
-        "engine": asdict(choice.engine),
+        "engine": choice.engine.described(),
         "copies": choice.copies,
         "cycles": {"predicted": choice.cycles},
         "throughput_images_per_s": images_per_s(choice.copies, device.clock_mhz, choice.cycles),

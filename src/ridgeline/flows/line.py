@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -135,7 +135,7 @@ def _summary(
         {
             "device": device.name,
             "layers": [piece.nodes[0].name, piece.nodes[-1].name],
-            "engine": asdict(choice.engine),
+            "engine": choice.engine.described(),
             "copies": choice.copies,
             "cycles": choice.cycles,
             "time_s": stage.time_s,

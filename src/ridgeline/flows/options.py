@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ridgeline.errors import InputError
+from ridgeline.hardware.engine.storage import bank, levels
 
 Objective = Literal["latency", "throughput"]
 Backend = Literal["rtl", "hls", "both"]
@@ -30,6 +31,8 @@ class Options:
     objective: Objective = "latency"
     backend: Backend = "rtl"
     format: FormatName = "int8"
+    weights: str = "int8"  # of the layers between the first and the last
+    sparsity: str = "none"  # of the same
     engine: EngineKind = "programmable"
     reduction: ReductionName = "channels"  # what a uniform engine spreads over its Tn lanes
     ports: int | None = None  # of 512 bits, a uniform engine's, shared out between weights and maps
@@ -42,6 +45,22 @@ class Options:
     wave: bool = False
     count: int | None = None  # of boards in a line
     link_gb_per_s: float | None = None  # between two of them
+
+
+def require_storage(options: Options) -> None:
+    """Raises InputError for weights or a sparsity that the engine cannot store, or where none is chosen for them."""
+    if (options.weights, options.sparsity) == ("int8", "none"):
+        return
+    if options.weights != "int8":
+        levels(options.weights)
+    bank(options.sparsity)
+    name, value = ("weights", options.weights) if options.weights != "int8" else ("sparsity", options.sparsity)
+    for option, given, own in (
+        ("backend", options.backend, "rtl"), ("format", options.format, "int8"), ("engine", options.engine, "programmable"),
+        ("count", options.count or 1, 1),
+    ):  # fmt: skip
+        if given != own:
+            raise InputError(f"--{name} {value} with --{option} {given}: only the Verilog of one board stores weights so; leave out --{option}")
 
 
 def lanes(text: str) -> tuple[int, int]:

@@ -61,7 +61,7 @@ def summary(results: Results) -> dict[str, Any]:
         "images": 0 if checked is None else checked.images,
         "sqnr_db": {name: finite(value) for name, value in results.sqnr_db.items()},
         "accuracy": {"float": results.accuracy.real, "golden": results.accuracy.golden, "hardware": results.accuracy.hardware},
-        "engine": dict(design.engine),
+        "engine": {**design.engine, **design.stored},
         "copies": results.copies,
         "engine_macs_share": 1.0,  # what may run on the host (Softmax, Resize, casts, layout) multiplies nothing
         "host": [{"node": node, "reason": reason} for node, reason in results.host],

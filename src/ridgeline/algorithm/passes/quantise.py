@@ -1,8 +1,9 @@
 """Post-training quantisation: a float graph and calibration data give an integer graph.
 
-Weights are symmetric, one scale an output channel. Activations have one scale and zero point a tensor, chosen from a histogram of the calibration
-data: the range of least mean squared error (or all that was seen), with real zero on a code, so that padding is exact. Tensors that a network
-quantised already has scales for keep them. Biases take off what the rounding of weights adds on average.
+Weights are symmetric, one scale an output channel, in int8 or a layer's own format. Activations have one scale and zero point a tensor, chosen
+from a histogram of the calibration data: the range of least mean squared error (or all that was seen), with real zero on a code, so that
+padding is exact. Tensors that a network quantised already has scales for keep them. Biases take off what the rounding of weights adds on
+average.
 """
 
 from __future__ import annotations

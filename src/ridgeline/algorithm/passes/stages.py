@@ -28,7 +28,9 @@ from ridgeline.algorithm.operators import (
 from ridgeline.algorithm.passes.moments import drift
 from ridgeline.algorithm.passes.overflow import filters, label
 from ridgeline.algorithm.reference import dequantise, quantisation, quantise
-from ridgeline.errors import UnsupportedError
+from ridgeline.errors import InputError, UnsupportedError
+from ridgeline.formats import Scalar, Search, read_format
+from ridgeline.formats import quantise as encoded
 
 # Operators that move codes and compute nothing: their output keeps the input's scale.
 MOVES = (Copy, Expand, Join, MaxPool, Resize, Select, Take)
@@ -168,9 +170,10 @@ def _weighted(node: Node, source: Quantisation, aim: Target, means: Array | None
     """
     assert node.weight is not None
     reals = filters(node)
+    number = None if node.weight_format == "int8" else _scalar(node)
     bias = np.zeros(reals.shape[0]) if node.bias is None else node.bias.astype(np.float64)
-    scales = _scales(reals, bias, source, aim) if node.weight_scale is None else np.broadcast_to(node.weight_scale, bias.shape)
-    weight = _codes(node, scales)
+    scales = _scales(reals, bias, source, aim, number) if node.weight_scale is None else np.broadcast_to(node.weight_scale, bias.shape)
+    weight = _codes(node, scales, number)
     codes = filters(replace(node, weight=weight))
     if means is not None and node.weight_scale is None:
         bias = bias - drift(node, _rounding(reals, codes, scales), means)
@@ -180,11 +183,15 @@ def _weighted(node: Node, source: Quantisation, aim: Target, means: Array | None
     return replace(done, weight=weight, weight_scale=scales)
 
 
-def _scales(reals: Array, bias: Array, source: Quantisation, aim: Target) -> Array:
-    """The largest weight of a channel is code 127. Where a bias would be beyond 30 bits of its accumulator the scale is as much coarser: such a
-    channel is all bias.
+def _scales(reals: Array, bias: Array, source: Quantisation, aim: Target, number: Scalar | None) -> Array:
+    """The largest weight of a channel is code 127, or in a format of few levels what loses least. Where a bias would be beyond 30 bits of its
+    accumulator the scale is as much coarser: such a channel is all bias.
     """
-    scales = np.abs(reals).max(axis=1).astype(np.float64) / 127
+    if number is None:
+        scales = np.abs(reals).max(axis=1).astype(np.float64) / 127
+    else:
+        found = encoded(reals, number, granularity="channel", axis=0, search=Search()).scales
+        scales = np.where(np.abs(reals).max(axis=1) > 0, found, 0).astype(np.float64)
     scales = np.maximum(scales, np.abs(bias) / source.scale / _LARGEST_BIAS)
     return np.where(scales > 0, scales, aim.code.scale / source.scale)
 
@@ -197,20 +204,33 @@ def _rounding(reals: Array, codes: Array, scales: Array) -> Array:
     return error
 
 
-def _codes(node: Node, scales: Array) -> Array:
-    """int8 weights in the layout of the node's own."""
+def _scalar(node: Node) -> Scalar:
+    """The format of a layer's weights. Raises InputError for one that has no table of levels."""
+    found = read_format(node.weight_format)
+    if not isinstance(found, Scalar):
+        raise InputError(f"node '{node.name}': weights in {found.name} have no table of levels; take a format such as int4 or flint4")
+    return found
+
+
+def _codes(node: Node, scales: Array, number: Scalar | None) -> Array:
+    """int8 weights in the layout of the node's own: the nearest integer, or level of `number`."""
     assert node.weight is not None
     weight = node.weight
     lowest = -127 if node.weight_scale is None else -128
     if isinstance(node.operator, ConvTranspose):
         groups = node.operator.groups
         grouped = weight.reshape(groups, -1, *weight.shape[1:])
-        codes = np.rint(grouped / scales.reshape(groups, 1, -1, 1, 1)).reshape(weight.shape)
-        return np.clip(codes, lowest, 127).astype(np.int8)
+        ratios = (grouped / scales.reshape(groups, 1, -1, 1, 1)).reshape(weight.shape)
+        return _nearest(ratios, number, lowest)
     codes = np.empty(weight.shape, np.int8)
     for index, scale in enumerate(scales):  # one by one: a large layer is not held in floats
-        codes[index] = np.clip(np.rint(weight[index] / scale), lowest, 127)
+        codes[index] = _nearest(weight[index] / scale, number, lowest)
     return codes
+
+
+def _nearest(ratios: Array, number: Scalar | None, lowest: int) -> Array:
+    levels = np.clip(np.rint(ratios), lowest, 127) if number is None else number.decode(number.encode(ratios))
+    return levels.astype(np.int8)
 
 
 def _sum(node: Node, inputs: Sequence[Quantisation], channels: int, aim: Target) -> Node:

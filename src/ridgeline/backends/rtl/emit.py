@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from ridgeline.hardware.device import Family
-from ridgeline.hardware.engine.engine import STORAGE_FIELDS, Engine
-from ridgeline.hardware.engine.storage import INT8, NONE
+from ridgeline.hardware.engine.engine import Engine
 
 PATH = "rtl/ridgeline_engine.v"
 _TITLE = "// Ridgeline's engine, made by ridgeline.backends.rtl from"
@@ -68,6 +67,5 @@ def primitives(family: Family) -> Primitives:
 
 
 def _header(engine: Engine) -> str:
-    values = {field.name: getattr(engine, field.name) for field in fields(engine)}
-    lines = [f"//     {name} = {value}" for name, value in values.items() if name not in STORAGE_FIELDS or value not in (INT8, NONE)]
+    lines = [f"//     {name} = {value}" for name, value in engine.described().items()]
     return "\n".join([_TITLE, *lines, _READ, *(f"/* verilator lint_off {code} */  // {why}" for code, why in _LINT.items()), ""])

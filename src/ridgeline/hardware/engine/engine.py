@@ -53,6 +53,15 @@ class Engine:
         values = {field.name: int(getattr(self, field.name)) for field in fields(self) if field.name not in STORAGE_FIELDS}
         return {name: value * element_bytes if name.endswith("_bytes") else value for name, value in values.items()}
 
+    def described(self) -> dict[str, int | str]:
+        """`sizes`, and what is not plain of how weights are stored."""
+        return {**self.sizes(), **self.storage()}
+
+    def storage(self) -> dict[str, str]:
+        """Weight format and sparsity where they are not those of dense int8."""
+        found = {name: str(getattr(self, name)) for name in STORAGE_FIELDS}
+        return {name: value for name, value in found.items() if value not in (storage.INT8, storage.NONE)}
+
     def require_powers_of_two(self) -> None:
         """Raises InputError for an engine that the Verilog cannot be."""
         for name, low, high in _RANGES:

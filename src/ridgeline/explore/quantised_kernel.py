@@ -105,7 +105,7 @@ def _orders(layer, array, power, tile, counts, size, best, ranked, scratch):
     for count in counts:
         tiles *= count
     compute = tiles * _compute(layer, array, tile)
-    if compute >= best[CYCLES]:  # the first tile has to come in as well
+    if compute + _rounds(size[ACTIVATIONS] + size[WEIGHTS], array.dram_bits) > best[CYCLES]:  # the first tile has to come in
         return ranked
     for number in range(len(ORDERS)):
         promoted_output = _moved(ORDERS[number], counts, size, halves, moved, held)

@@ -145,6 +145,22 @@ def test_a_long_vector_is_searched_like_short_ones() -> None:
     assert fast.stored.packed.tolist() == plain.stored.packed.tolist()
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_codes_of_pairs(name: str) -> None:
+    number = read_format(name)
+    normal, _, outliers = TABLES[name]
+    assert number.levels.tolist() == sorted({*normal, *outliers, *(-level for level in outliers)})
+    values = np.random.default_rng(4).standard_t(2, (3, 8)).astype(np.float32)
+    wanted = [pair(name, Keep.LARGER, *each) for each in (values / np.float32(0.1)).reshape(-1, 2).tolist()]
+    assert number.decode(number.encode(values, 0.1)).reshape(-1, 2).tolist() == [list(each) for each in wanted]
+    with pytest.raises(InputError, match=rf"^{name} codes pairs along the last axis, and shape \(3,\) has an odd one; add a zero$"):
+        number.encode([1, 2, 3])
+    with pytest.raises(InputError, match=r"has no code for NaN"):
+        number.encode([np.nan, 2])
+    with pytest.raises(InputError, match=r"are integers from 0 to"):
+        number.decode([256, 0])
+
+
 def test_pairs_are_not_parted() -> None:
     with pytest.raises(InputError, match=r"^olive4 codes pairs, and groups of 3 elements part them; take an even group$"):
         quantise([1.0, 2, 3], read_format("olive4"), granularity="group", group=3)

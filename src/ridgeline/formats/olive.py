@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ridgeline.errors import InputError
 from ridgeline.formats.bits import packed, packed_bytes, unpacked
@@ -65,6 +65,29 @@ class Olive(Whole):
     def top(self) -> float:
         """The largest normal level, to which a scale maps the reach."""
         return self.normal.top
+
+    @property
+    def levels(self) -> Float64s:
+        """The distinct values of both kinds, ascending."""
+        return np.unique(pair_values(self, np.array([[code, other] for code in range(1 << self.bits) for other in (0, self.victim)]).reshape(-1)))
+
+    def encode(self, values: ArrayLike, scale: float | Float32s = 1.0) -> NDArray[np.uint8]:
+        """Codes of values / scale in float32, whose last axis is of whole pairs. Raises InputError for an odd one and for NaN."""
+        with np.errstate(over="ignore", under="ignore"):
+            quotients = np.asarray(values, np.float32) / np.asarray(scale, np.float32)
+        self._whole(quotients.shape)
+        return pair_codes(self, quotients.reshape(-1)).reshape(quotients.shape)
+
+    def decode(self, codes: ArrayLike, scale: float | Float64s = 1.0) -> Float64s:
+        """Values of codes, whose last axis is of whole pairs. Raises InputError for an odd one, and for a code of more than `bits` bits."""
+        array = np.asarray(codes)
+        self._whole(array.shape)
+        self.normal.decode(array)
+        return pair_values(self, array.reshape(-1)).reshape(array.shape) * scale
+
+    def _whole(self, shape: tuple[int, ...]) -> None:
+        if not shape or shape[-1] % 2:
+            raise InputError(f"{self.name} codes pairs along the last axis, and shape {shape} has an odd one; add a zero")
 
     @property
     def victim(self) -> int:

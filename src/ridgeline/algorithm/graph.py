@@ -27,12 +27,13 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantisation:
-    """real = scale * (code - zero_point), codes are int8 in [low, high]."""
+    """real = scale * (code - zero_point), codes are int8 in [low, high]; where `levels` are given, ascending, they are some of these only."""
 
     scale: float
     zero_point: int
     low: int = -128
     high: int = 127
+    levels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

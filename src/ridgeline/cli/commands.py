@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from ridgeline import __version__
 from ridgeline.cli import tables
+from ridgeline.cli.compress import compress
 from ridgeline.cli.messages import Messages
 from ridgeline.cli.papers import reproduce
 from ridgeline.errors import CheckFailedError, InputError
@@ -33,6 +34,7 @@ def ridgeline() -> None:
     """From a trained network to a verified accelerator."""
 
 
+ridgeline.add_command(compress)
 ridgeline.add_command(reproduce)
 
 
@@ -66,6 +68,7 @@ DESIGN = [
 
 STORAGE = [
     click.option("--weights", default="int8", show_default=True, help="Of all layers but the first and the last: int8, int4, flint4, ..."),
+    click.option("--activations", default="int8", show_default=True, help="That layers of 4-bit weights read: int8, or levels of int4 or flint4."),
     click.option("--sparsity", default="none", show_default=True, help="Prune the same layers: none, 2:4 or bank16:50%."),
 ]
 

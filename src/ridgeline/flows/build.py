@@ -71,7 +71,7 @@ def _build(options: Options, folder: Path, work: Path, progress: Progress) -> tu
     network = replace(network, graph=replace(network.graph, name=source.network_name(options.network)))
     network = replace(network, graph=lightened(network.graph, weights=options.weights, sparsity=options.sparsity))
     data = _data(options, network)
-    prepared = prepare(options.format, network, data, folder, progress)
+    prepared = prepare(options.format, network, data, folder, progress, activations=options.activations)
     progress.step("choosing the engine")
     choice = _choice(prepared, device, options)
     program = _lowered(prepared, choice, folder, device, options.backend, progress)

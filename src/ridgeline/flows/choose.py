@@ -40,12 +40,14 @@ def choose(graph: Graph, device: Device, options: Options, caps: Mapping[str, in
 
 def _require_powers_of_two(pins: Mapping[str, int]) -> None:
     from ridgeline.hardware.engine.engine import Engine
+    from ridgeline.hardware.engine.storage import INT8, NONE
 
     smallest = {
         "lanes_out": 4, "lanes_in": 4, "bus_bytes": 4, "activation_bytes": 1024, "weight_bytes": 1024, "output_bytes": 1024,
         "accumulator_depth": 32,
     }  # fmt: skip
-    Engine(**{name: pins.get(name, least) for name, least in smallest.items()}, taps=1).require_powers_of_two()
+    sizes = {name: pins.get(name, least) for name, least in smallest.items()}
+    Engine(**sizes, taps=1, weight_format=INT8, sparsity=NONE).require_powers_of_two()
 
 
 def explored(choice: Choice) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def explore(options: Options, progress: Progress | None = None, *, out: Path | N
     network = replace(network, graph=replace(network.graph, name=source.network_name(options.network)))
     data = noise(floats.network_inputs(network), images=1, seed=options.seed)
     light = lightened(network.graph, weights=options.weights, sparsity=options.sparsity)
-    integer = quantise(light, floats.engine_inputs(network, data.arrays))
+    integer = quantise(light, floats.engine_inputs(network, data.arrays), activations=options.activations)
     progress.step("exploring")
     choice = choose(integer, device, options)
     summary = {

@@ -33,6 +33,7 @@ class Options:
     format: FormatName = "int8"
     weights: str = "int8"  # of the layers between the first and the last
     sparsity: str = "none"  # of the same
+    activations: str = "int8"  # that they read
     engine: EngineKind = "programmable"
     reduction: ReductionName = "channels"  # what a uniform engine spreads over its Tn lanes
     ports: int | None = None  # of 512 bits, a uniform engine's, shared out between weights and maps
@@ -49,6 +50,8 @@ class Options:
 
 def require_storage(options: Options) -> None:
     """Raises InputError for weights or a sparsity that the engine cannot store, or where none is chosen for them."""
+    if options.activations != "int8" and options.weights == "int8":
+        raise InputError(f"--activations {options.activations} are those that layers of 4-bit weights read; give --weights too, such as flint4")
     if (options.weights, options.sparsity) == ("int8", "none"):
         return
     if options.weights != "int8":

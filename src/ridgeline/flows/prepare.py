@@ -50,12 +50,13 @@ class Prepared:
         return ENGINE_FORMATS[self.name]
 
 
-def prepare(name: FormatName, network: Network, data: Data, folder: Path, progress: Progress) -> Prepared:
-    """Writes golden.onnx and the host's files."""
-    return _MAKERS[name](network, data.first(MOST_IMAGES), folder, progress)
+def prepare(name: FormatName, network: Network, data: Data, folder: Path, progress: Progress, *, activations: str = "int8") -> Prepared:
+    """Writes golden.onnx and the host's files. `activations` of few levels are of int8 alone."""
+    make = partial(_int8, activations=activations) if name == "int8" else _MAKERS[name]
+    return make(network, data.first(MOST_IMAGES), folder, progress)
 
 
-def _int8(network: Network, data: Data, folder: Path, progress: Progress) -> Prepared:
+def _int8(network: Network, data: Data, folder: Path, progress: Progress, *, activations: str) -> Prepared:
     from ridgeline.algorithm.onnx.golden import boundary_names, golden
     from ridgeline.algorithm.onnx.golden_check import check_golden
     from ridgeline.algorithm.passes.quantise import quantise
@@ -63,7 +64,8 @@ def _int8(network: Network, data: Data, folder: Path, progress: Progress) -> Pre
 
     progress.step("quantising")
     reals = floats.engine_inputs(network, data.arrays)
-    integer = quantise(network.graph, _calibration(network, reals, data.images), progress=progress.advance)
+    calibration = _calibration(network, reals, data.images)
+    integer = quantise(network.graph, calibration, activations=activations, progress=progress.advance)
     (folder / files.GOLDEN).write_bytes(golden(integer))
     _write_host(folder, network, integer)
     progress.step("checking golden.onnx against plain integers")
@@ -172,4 +174,4 @@ def _write_parts(folder: Path, parts: Mapping[str, bytes | None]) -> None:
             (folder / "host" / f"{name}.onnx").write_bytes(model)
 
 
-_MAKERS: Mapping[FormatName, Callable[[Network, Data, Path, Progress], Prepared]] = {"int8": _int8, "float32": _float32, "fixed16": _fixed16}
+_MAKERS: Mapping[FormatName, Callable[[Network, Data, Path, Progress], Prepared]] = {"float32": _float32, "fixed16": _fixed16}

@@ -9,6 +9,7 @@ from math import frexp
 import numpy as np
 
 from ridgeline.algorithm.graph import Array, Quantisation
+from ridgeline.formats import Scalar
 
 # Bins on either side of zero; the width is a power of two, so that the used side spans between half and all of them.
 _SIDE = 2048
@@ -90,6 +91,21 @@ def closest(source: Histogram, function: Callable[[Array], Array] | None = None)
     below = min(((shrink, both[1]) for shrink in _SHRINKS), key=error)
     above = min(((below[0], shrink) for shrink in _SHRINKS), key=error)
     return affine(source.low * above[0], source.high * above[1])
+
+
+def levelled(source: Histogram, number: Scalar, ratios: Array) -> Quantisation:
+    """The scale of least mean squared error for the levels of a format: as its largest one, `ratios` of the largest value are tried."""
+    levels = number.levels
+    used = np.flatnonzero(source.counts)
+    centres, counts = np.clip(source.centres[used], source.low, source.high), source.counts[used].astype(np.float64)
+    reach = max(-source.low, source.high, 2.0**-100)
+
+    def error(scale: float) -> float:
+        return float(np.sum(counts * (number.decode(number.encode(centres / scale)) * scale - centres) ** 2))
+
+    scale = min((float(np.float32(ratio * reach / number.top)) for ratio in ratios), key=error)
+    whole = tuple(int(level) for level in levels)
+    return Quantisation(scale=scale, zero_point=0, low=whole[0], high=whole[-1], levels=whole)
 
 
 def _error(candidate: Quantisation, centres: Array, counts: Array, *, wanted: Array, function: Callable[[Array], Array] | None) -> float:

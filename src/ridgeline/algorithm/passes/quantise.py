@@ -4,6 +4,9 @@ Weights are symmetric, one scale an output channel, in int8 or a layer's own for
 from a histogram of the calibration data: the range of least mean squared error (or all that was seen), with real zero on a code, so that
 padding is exact. Tensors that a network quantised already has scales for keep them. Biases take off what the rounding of weights adds on
 average.
+
+`activations` of few levels are those that layers with a weight format of their own read: rounded to a code, clipped, then to the nearest level by
+the stage's table. This double rounding is their definition. They stay bytes wherever they are stored.
 """
 
 from __future__ import annotations
@@ -15,22 +18,27 @@ from typing import Literal
 from ridgeline.algorithm.graph import Array, Graph, Node, Quantisation, Tensor
 from ridgeline.algorithm.operators import Concat, Copy, Join, Select
 from ridgeline.algorithm.passes.calibrate import Observed, Progress, needs_table, observe
-from ridgeline.algorithm.passes.histogram import Histogram, closest, including, merged, widest
+from ridgeline.algorithm.passes.histogram import Histogram, closest, including, levelled, merged, widest
 from ridgeline.algorithm.passes.overflow import prove
 from ridgeline.algorithm.passes.stages import MOVES, moved, quantised, target
 from ridgeline.algorithm.reference import quantisation
 from ridgeline.algorithm.reference import quantise as codes_of
+from ridgeline.errors import InputError
+from ridgeline.formats import Scalar, Search, read_format
 
 Method = Literal["mse", "minmax"]
+LEAST_RATIO = 0.2  # of a tensor's largest value that its largest level may stand for: outliers of activations are cut off more than those of weights
 
 
-def quantise(graph: Graph, calibration: Mapping[str, Array], *, method: Method = "mse", progress: Progress | None = None) -> Graph:
+def quantise(
+    graph: Graph, calibration: Mapping[str, Array], *, method: Method = "mse", activations: str = "int8", progress: Progress | None = None
+) -> Graph:
     """The integer graph of a float graph; `calibration` holds an array (images, *shape) for each input port.
 
     Raises UnsupportedError, naming the node, where an accumulator could leave 32 bits or a scale cannot be reached.
     """
     observed = observe(graph, calibration, progress=progress)
-    integer = _one_scale_a_join(replace(graph, tensors=_tensors(graph, observed, method)))
+    integer = _one_scale_a_join(replace(graph, tensors=_tensors(graph, observed, method, activations)))
     constants = {name: codes_of(values, quantisation(integer, name)) for name, values in graph.constants.items()}
     integer = replace(integer, constants=constants)
     nodes = tuple(_node(integer, node, observed, method) for node in integer.nodes)
@@ -84,7 +92,7 @@ def _scale_of_join(graph: Graph, node: Node) -> Quantisation:
     return max((quantisation(graph, name) for name in node.inputs), key=lambda found: found.scale)
 
 
-def _tensors(graph: Graph, observed: Observed, method: Method) -> dict[str, Tensor]:
+def _tensors(graph: Graph, observed: Observed, method: Method, activations: str) -> dict[str, Tensor]:
     groups = _groups(graph)
     seen: dict[str, Histogram] = {}
     fixed: dict[str, Quantisation] = {}
@@ -96,11 +104,29 @@ def _tensors(graph: Graph, observed: Observed, method: Method) -> dict[str, Tens
             found = observed.tensors[name]
             seen[group] = merged(seen[group], found) if group in seen else found
     chosen = {group: fixed.get(group) or (widest(found) if method == "minmax" else closest(found)) for group, found in seen.items()}
+    if activations != "int8":
+        chosen |= {group: _levelled(seen[group], activations) for group in _light(graph, groups) if group in seen and group not in fixed}
     for node in graph.nodes:
         group = groups[node.inputs[0]]
         if isinstance(node.operator, Select) and node.operator.border is not None and group not in fixed:
             chosen[group] = including(chosen[group], node.operator.border)
     return {name: replace(tensor, quantisation=chosen[groups[name]]) for name, tensor in graph.tensors.items() if groups[name] in chosen}
+
+
+def _light(graph: Graph, groups: Mapping[str, str]) -> set[str]:
+    """The groups that layers with a weight format read. Those of the network's ends, of constants, and of borders with a value stay in int8."""
+    read = {groups[node.inputs[0]] for node in graph.nodes if node.weight_format != "int8"}
+    ends = {groups[name] for name in (*(port.tensor for port in (*graph.inputs, *graph.outputs)), *graph.constants)}
+    bordered = (node.inputs[0] for node in graph.nodes if isinstance(node.operator, Select) and node.operator.border is not None)
+    return read - ends - {groups[name] for name in bordered}
+
+
+def _levelled(seen: Histogram, name: str) -> Quantisation:
+    """Of the signed format, or where nothing is below zero of the unsigned one of as many bits. Raises InputError for levels that are no int8."""
+    found = read_format(f"u{name}" if seen.low >= 0 and not name.startswith("u") else name)
+    if not isinstance(found, Scalar) or not all(float(level).is_integer() and -128 <= level <= 127 for level in found.levels):
+        raise InputError(f"activations {name}: {found.name} has no table of int8 levels; take int8, int4 or flint4")
+    return levelled(seen, found, Search(least=LEAST_RATIO).ratios)
 
 
 def _groups(graph: Graph) -> dict[str, str]:

@@ -54,7 +54,18 @@ def target(node: Node, before: Quantisation | None, after: Quantisation) -> Targ
     if before is not None and function is not None:
         return Target(code=before, low=-128, high=127, table=table(function, before, after))
     low, high = limits(function, after)
-    return Target(code=after, low=low, high=high, table=None)
+    nearest = nearest_levels(after)
+    exact = np.array_equal(nearest[low + 128 : high + 129], np.arange(low, high + 1))
+    return Target(code=after, low=low, high=high, table=None if exact else nearest)
+
+
+def nearest_levels(code: Quantisation) -> Array:
+    """int8 (256,): the level nearest to each code, the larger of two; the code itself where there are no levels."""
+    codes = np.arange(-128, 128)
+    if not code.levels:
+        return codes.astype(np.int8)
+    levels = np.array(code.levels)
+    return levels[np.searchsorted((levels[:-1] + levels[1:]) / 2, codes, side="right")].astype(np.int8)
 
 
 def limits(function: Function | None, code: Quantisation) -> tuple[int, int]:
@@ -66,11 +77,13 @@ def limits(function: Function | None, code: Quantisation) -> tuple[int, int]:
 
 
 def table(function: Function | None, before: Quantisation, after: Quantisation) -> Array:
-    """int8 (256,): the output's code for each code; rounded as QuantizeLinear does. Where a function has no value the entry is a real zero."""
+    """int8 (256,): the output's code for each code; rounded as QuantizeLinear does, then to the nearest level. Where a function has no value the
+    entry is a real zero."""
     levels = dequantise(np.arange(-128, 128), before)
     with np.errstate(all="ignore"):
         values = levels if function is None else function(levels)
-    return quantise(np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf), after)
+    codes = quantise(np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf), after)
+    return nearest_levels(after)[codes.astype(np.int64) + 128]
 
 
 def multiplier(node: Node, ratios: Array) -> tuple[Array, Array]:

@@ -18,6 +18,14 @@ def input_shapes(model: bytes) -> dict[str, tuple[int, ...]]:
     return {value.name: _shape(value) for value in graph.input if value.name not in constants}
 
 
+def leading_sizes(model: bytes) -> dict[str, int]:
+    """Input name -> the extent of its leading axis, 0 where that is dynamic; initialisers are no inputs."""
+    graph = onnx.ModelProto.FromString(model).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    leading = {value.name: list(value.type.tensor_type.shape.dim)[:1] for value in graph.input if value.name not in constants}
+    return {name: int(axes[0].dim_value) for name, axes in leading.items() if axes}
+
+
 def input_types(model: bytes) -> dict[str, np.dtype[Any]]:
     """Input name -> numpy's type of its elements; initialisers are no inputs."""
     graph = onnx.ModelProto.FromString(model).graph

@@ -19,9 +19,11 @@ def run(model: bytes | Path, feeds: Mapping[str, Array], outputs: Sequence[str] 
     return call(session(model, threads=threads), feeds, outputs)
 
 
-def session(model: bytes | Path, *, threads: int = 0, optimise: bool = True, weights: Mapping[str, Array] | None = None) -> Any:
-    """A loaded model; `weights` are the initialisers that it holds beside itself (`Network.weights`). Raises InputError for a file that onnxruntime
-    cannot load.
+def session(
+    model: bytes | Path, *, threads: int = 0, optimise: bool = True, weights: Mapping[str, Array] | None = None, exact: bool = False
+) -> Any:
+    """A loaded model; `weights` are the initialisers that it holds beside itself (`Network.weights`). `exact`: products of dequantised weights take
+    float activations, which onnxruntime otherwise rounds to int8. Raises InputError for a file that onnxruntime cannot load.
     """
     runtime: Any = onnxruntime
     runtime.set_default_logger_severity(_QUIET)
@@ -29,6 +31,8 @@ def session(model: bytes | Path, *, threads: int = 0, optimise: bool = True, wei
     options.log_severity_level = _QUIET
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait give way to others
+    if exact:
+        options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
     if not optimise:
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     held = {name: runtime.OrtValue.ortvalue_from_numpy(array) for name, array in (weights or {}).items()}

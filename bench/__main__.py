@@ -17,6 +17,8 @@ FIGURES = {
     "zoo": "bench.zoo:measure",
     "random-networks": "bench.random_networks:measure",
     "random-layers": "bench.random_layers:measure",
+    "stored-layers": "bench.stored_layers:measure",
+    "stored-resnet": "bench.stored_resnet:measure",
     "counts": "bench.counts:measure",
     "mapper": "bench.mapper:measure",
     "baselines": "bench.baselines:measure",

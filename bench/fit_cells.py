@@ -36,7 +36,7 @@ ENGINES = (
 )
 NONE = Cells(
     lane_lut=0, lane_input_lut=0, tap_lut=0, requantise_lut=0, queue_bit_lut=0, multiplexer_lut=0, bus_byte_lut=0, rest_lut=0, lane_ff=0,
-    lane_input_ff=0, requantise_ff=0, bus_byte_ff=0, vector_byte_ff=0, rest_ff=0,
+    lane_input_ff=0, requantise_ff=0, bus_byte_ff=0, vector_byte_ff=0, rest_ff=0, level_lut=0, place_lut=0,
 )  # fmt: skip
 
 
@@ -71,11 +71,25 @@ def rest_cells(family: Family, known: Mapping[str, float]) -> dict[str, float]:
     return {"bus_byte_lut": bus_lut, "rest_lut": rest_lut, "bus_byte_ff": bus, "vector_byte_ff": vector, "rest_ff": rest}
 
 
+def storage_cells(family: Family, known: Mapping[str, float]) -> dict[str, float]:
+    """From an engine and the same one with other weights: what has the vector of a sparse one for another reason is known already."""
+    engine = replace(BASE, lanes_out=8, lanes_in=8, bus_bytes=16)
+    plain, so_far = synthesised(engine, ENGINE, family).lut, replace(NONE, **known)
+
+    def share(changed: Engine, field: str) -> float:
+        more = synthesised(changed, ENGINE, family).lut - plain - (logic(changed, so_far)[0] - logic(engine, so_far)[0])
+        return more / (logic(changed, replace(NONE, **{field: 1}))[0] - logic(engine, replace(NONE, **{field: 1}))[0])
+
+    place = [share(replace(engine, sparsity=name), "place_lut") for name in ("2:4", "bank16:50%")]
+    return {"level_lut": round(share(replace(engine, weight_format="flint4"), "level_lut"), 1), "place_lut": round(sum(place) / 2, 1)}
+
+
 def main(families: Sequence[Family]) -> None:
     for family in families:
         structure = {"queue_bit_lut": CELLS[family].queue_bit_lut, "multiplexer_lut": CELLS[family].multiplexer_lut}
         known = {**structure, **lane_cells(family)}
-        print(f'    "{family}": {Cells(**known, **rest_cells(family, known))},', flush=True)
+        known |= rest_cells(family, known)
+        print(f'    "{family}": {Cells(**known, **storage_cells(family, known))},', flush=True)
 
 
 if __name__ == "__main__":

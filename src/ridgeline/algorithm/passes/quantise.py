@@ -123,10 +123,17 @@ def _light(graph: Graph, groups: Mapping[str, str]) -> set[str]:
 
 def _levelled(seen: Histogram, name: str) -> Quantisation:
     """Of the signed format, or where nothing is below zero of the unsigned one of as many bits. Raises InputError for levels that are no int8."""
-    found = read_format(f"u{name}" if seen.low >= 0 and not name.startswith("u") else name)
-    if not isinstance(found, Scalar) or not all(float(level).is_integer() and -128 <= level <= 127 for level in found.levels):
-        raise InputError(f"activations {name}: {found.name} has no table of int8 levels; take int8, int4 or flint4")
+    found = _with_levels(name, name)
+    if seen.low >= 0 and found.levels[0] < 0:
+        found = _with_levels(name, f"u{name}")
     return levelled(seen, found, Search(least=LEAST_RATIO).ratios)
+
+
+def _with_levels(asked: str, name: str) -> Scalar:
+    found = read_format(name)
+    if not isinstance(found, Scalar) or not all(float(level).is_integer() and -128 <= level <= 127 for level in found.levels):
+        raise InputError(f"activations {asked}: {name} has no table of int8 levels; take int8, int4 or flint4")
+    return found
 
 
 def _groups(graph: Graph) -> dict[str, str]:

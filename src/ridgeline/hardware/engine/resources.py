@@ -12,9 +12,11 @@ from dataclasses import dataclass, fields
 from ridgeline.hardware.device import Family
 from ridgeline.hardware.engine import timing
 from ridgeline.hardware.engine.engine import TABLE_BYTES, TABLES, Engine
+from ridgeline.hardware.engine.storage import KEPT_SHARE
 
 # (data bits, words) that an 18 Kb block RAM can be: DP16KD and PDPW16KD on ECP5, RAMB18 on Xilinx (a RAMB36 is two of them).
 BLOCK_RAM_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
+PLACE_CONTROLS = 3  # of a lane with sparse weights
 SMALL_QUEUE = 32  # entries up to which a queue is made of LUTs
 
 
@@ -98,22 +100,27 @@ class Cells:
     bus_byte_ff: float
     vector_byte_ff: float
     rest_ff: float
+    level_lut: float  # of a bit of a decoded row of weights
+    place_lut: float  # of a bit of each datum beyond the first that a sparse weight chooses from
 
 
 # Found by `python -m bench.fit_cells`: the lane's and the requantiser's figures from those modules alone, the others from what then remains of
-# whole engines.
+# whole engines. `level_lut` and `place_lut` are what engines of 8 x 8 lanes with flint4, 2:4 and bank16:50% have more than the same ones without.
 CELLS: dict[Family, Cells] = {
     "ecp5": Cells(
         lane_lut=222, lane_input_lut=23.1, tap_lut=46.7, requantise_lut=298, queue_bit_lut=1.5, multiplexer_lut=1, bus_byte_lut=8.6,
         rest_lut=4659.9, lane_ff=139.5, lane_input_ff=19.3, requantise_ff=296, bus_byte_ff=63.5, vector_byte_ff=80.1, rest_ff=3995.7,
+        level_lut=1.6, place_lut=1.0,
     ),
     "xc7": Cells(
         lane_lut=130.5, lane_input_lut=10, tap_lut=35.9, requantise_lut=157, queue_bit_lut=0.67, multiplexer_lut=0.5, bus_byte_lut=10,
         rest_lut=3240.8, lane_ff=115.1, lane_input_ff=7.1, requantise_ff=229, bus_byte_ff=63.9, vector_byte_ff=61.6, rest_ff=3812.5,
+        level_lut=1.3, place_lut=0.6,
     ),
     "xcup": Cells(
         lane_lut=131.5, lane_input_lut=18, tap_lut=35.9, requantise_lut=174, queue_bit_lut=0.67, multiplexer_lut=0.5, bus_byte_lut=8.9,
         rest_lut=3163.9, lane_ff=114, lane_input_ff=50.9, requantise_ff=413, bus_byte_ff=64, vector_byte_ff=75.5, rest_ff=3738.5,
+        level_lut=1.3, place_lut=0.6,
     ),
 }  # fmt: skip
 CELLS["xcu"] = CELLS["xcup"]  # the same LUTs and DSP48E2
@@ -137,7 +144,18 @@ def logic(engine: Engine, cells: Cells) -> tuple[int, int]:
         + cells.rest_lut
     )
     ff = lanes * lane_ff + small_fetch + cells.bus_byte_ff * bus + cells.vector_byte_ff * engine.vector_bytes + cells.rest_ff
-    return round(lut), round(ff)
+    more_lut, more_ff = _storage_logic(engine, cells)
+    return round(lut + more_lut), round(ff + more_ff)
+
+
+def _storage_logic(engine: Engine, cells: Cells) -> tuple[float, float]:
+    """What decodes weights of 4 bits, and chooses the data of sparse ones: a multiplier has two registers of its weight's place, and as many data to
+    choose from as half a bank and one."""
+    decoded_bits = 2 * 8 * engine.weight_word_bytes if engine.packs else 0
+    choices = engine.macs * 8 * (engine.bank // KEPT_SHARE)
+    places = 2 * engine.macs * engine.index_bits + (PLACE_CONTROLS * engine.lanes_out if engine.bank else 0)
+    early = 8 * engine.weight_word_bytes * timing.weight_lead(engine)
+    return cells.level_lut * decoded_bits + cells.place_lut * choices, decoded_bits + places + early
 
 
 def tree_bits(engine: Engine) -> int:

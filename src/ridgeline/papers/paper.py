@@ -17,10 +17,13 @@ PAPERS = Registry(
     kind="paper",
     built_in={
         "ant": "ridgeline.papers.ant:Ant",
+        "balanced-sparsity": "ridgeline.papers.balanced_sparsity:BalancedSparsity",
         "caffeine": "ridgeline.papers.caffeine:Caffeine",
+        "dual-side": "ridgeline.papers.dual_side:DualSide",
         "fpga15": "ridgeline.papers.fpga15:Fpga15",
         "islped16": "ridgeline.papers.islped16:Islped16",
         "olive": "ridgeline.papers.olive:OlivePairs",
+        "seernet": "ridgeline.papers.seernet:SeerNet",
     },
 )
 

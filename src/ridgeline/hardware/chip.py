@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from ridgeline.errors import unknown_name
+from ridgeline.hardware.runs import Decodes, Run, check_declarations
 from ridgeline.hardware.toml import names_in, read_named
 
 Tensor = Literal["input", "weight", "output"]
@@ -25,6 +26,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1)]
 Count = Annotated[int, msgspec.Meta(gt=0, le=10**15)]
 Size = Annotated[int, msgspec.Meta(gt=0, le=10**6)]  # of an array's axis
 Bits = Annotated[int, msgspec.Meta(gt=0, le=1024)]  # of an element
+Share = Annotated[float, msgspec.Meta(gt=0, le=1024)]  # of bits, where scales and metadata count with an element
 Energy = Annotated[float, msgspec.Meta(ge=0, le=1e9)]  # pJ
 Rate = Annotated[float, msgspec.Meta(gt=0, le=1e12)]  # bits a cycle
 LOOP_AXES = ("n", "g", "m", "c", "y", "x", "r", "q", "z", "t")  # of a nest: what constraints may name
@@ -45,9 +47,11 @@ class Port(Struct, frozen=True, kw_only=True):
 
 
 class Level(Struct, frozen=True, kw_only=True):
-    """One memory. Energies are those of one bit; bandwidths are an instance's, absent where unlimited. With `one_port`, reads and writes share
-    `read_bits_per_cycle`. A double-buffered level offers half its capacity to a tile. `must_keep` names tensors that may not pass it by. `ports`
-    are what the bandwidths consist of, which ZigZag's rules ask for; without them there is one port to read and one to write, or one for both."""
+    """One memory. Energies are those of one bit; bandwidths are an instance's, absent where unlimited. With `one_port`, reads and writes
+    share `read_bits_per_cycle`. A double-buffered level offers half its capacity to a tile. `must_keep` names tensors that may not pass it
+    by. `ports` are what the bandwidths consist of, which ZigZag's rules ask for; without them there is one port to read and one to write,
+    or one for both. `decoded`: inside a decoder weights are so many times as wide as the chip's `widths` say; such a level keeps weights
+    alone, its bytes count as they are stored outside, and its energies and rates are those of a stored bit."""
 
     name: Text
     keeps: tuple[Tensor, ...] = TENSORS
@@ -62,19 +66,23 @@ class Level(Struct, frozen=True, kw_only=True):
     ports: tuple[Port, ...] = ()
     double_buffered: bool = False
     area_mm2: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 0.0
+    decoded: Share = 1.0
     source: Text
 
     @property
-    def usable_bytes(self) -> int | None:
+    def usable_bytes(self) -> float | None:
         """What the tiles may fill; None where unbounded."""
-        return None if self.capacity_bytes is None else self.capacity_bytes // (2 if self.double_buffered else 1)
+        if self.capacity_bytes is None:
+            return None
+        whole = self.capacity_bytes // (2 if self.double_buffered else 1)
+        return whole if self.decoded == 1 else whole / self.decoded
 
 
 class Widths(Struct, frozen=True, kw_only=True):
     """Bits of an element; a partial sum is an output that is not yet complete."""
 
-    input: Bits
-    weight: Bits
+    input: Bits | Share
+    weight: Bits | Share
     output: Bits
     partial: Bits
 
@@ -114,7 +122,8 @@ class Systolic(Struct, frozen=True, kw_only=True):
 
 class Chip(Struct, frozen=True, kw_only=True):
     """`array`: axis of the grid -> its multipliers. `unroll` and `loops` are the chip's own constraints, by array axis and by level. Along
-    `systolic_axes` a result leaves the array one multiplier a cycle, which ZigZag's latency adds after the last step."""
+    `systolic_axes` a result leaves the array one multiplier a cycle, which ZigZag's latency adds after the last step. `format` names the
+    number format that all figures are of; `runs` and `decodes` say what else the chip takes, and `mapping.running` what it is then."""
 
     name: Text
     description: Text
@@ -129,6 +138,9 @@ class Chip(Struct, frozen=True, kw_only=True):
     homes: dict[Tensor, Text] = msgspec.field(default_factory=dict[Tensor, str])
     systolic: Systolic | None = None
     systolic_axes: tuple[Text, ...] = ()
+    format: Text | None = None
+    runs: tuple[Run, ...] = ()
+    decodes: tuple[Decodes, ...] = ()
     source: Text
 
     def __post_init__(self) -> None:
@@ -155,6 +167,7 @@ class Chip(Struct, frozen=True, kw_only=True):
             raise ValueError(f"systolic: last_cycles, {self.systolic.last_cycles:,}, take back more than one fill of {self.systolic.fill_cycles:,}")
         _check_constraints(self)
         _check_homes(self)
+        check_declarations(self)
 
     @property
     def macs(self) -> int:
@@ -190,6 +203,8 @@ def _check_level(level: Level, array: Mapping[str, int]) -> None:
         raise ValueError(f"level '{level.name}': with one_port, reads and writes share read_bits_per_cycle: give that, and no write_bits_per_cycle")
     if not level.keeps:
         raise ValueError(f"level '{level.name}' keeps no tensor")
+    if level.decoded != 1 and level.keeps != ("weight",):
+        raise ValueError(f"level '{level.name}' has weights {level.decoded:g} times as wide as stored, and keeps other tensors; part them")
     extra = next((tensor for tensor in level.must_keep if tensor not in level.keeps), None)
     if extra is not None:
         raise ValueError(f"level '{level.name}' must keep the {extra}, which is not in its 'keeps'")

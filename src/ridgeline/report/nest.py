@@ -26,7 +26,7 @@ class Memory:
 
     level: str
     bytes_per_cycle: float | None
-    usable_bytes: int | None
+    usable_bytes: float | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,7 +86,7 @@ def _level(canvas: _Canvas, layer: Mapping[str, Any], level: Mapping[str, Any], 
     )
 
 
-def _tile(canvas: _Canvas, tensor: str, tile: Mapping[str, Any], usable: int | None, at: tuple[float, float]) -> None:
+def _tile(canvas: _Canvas, tensor: str, tile: Mapping[str, Any], usable: float | None, at: tuple[float, float]) -> None:
     x, y = at
     wide, high = LANE - 12, BAND - 20
     canvas.box((x, y, wide, high), "tile-back")

@@ -38,19 +38,19 @@ def test_levels_are_the_formats_own() -> None:
 
 @pytest.mark.parametrize("name", ["int5", "float16", "uflint8"])
 def test_other_widths_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match=f"weight_format is {name}, of .* bits; take int8 or one of 4 bits"):
+    with pytest.raises(InputError, match=f"weights of {name} have .* bits; take int8, or a format of 4 bits such as flint4"):
         replace(ENGINE, weight_format=name)
 
 
 def test_levels_that_are_no_integers_are_refused() -> None:
-    with pytest.raises(InputError, match=r"weight_format is e2m1, whose code 1 is 0\.5"):
+    with pytest.raises(InputError, match=r"weights of e2m1 may be 0\.5 \(code 1\); the array multiplies integers"):
         replace(ENGINE, weight_format="e2m1")
 
 
 def test_unknown_patterns_and_too_few_lanes_are_refused() -> None:
-    with pytest.raises(InputError, match="sparsity is 1:4; it must be one of none, 2:4, bank16:50%"):
+    with pytest.raises(InputError, match="sparsity 1:4 is none that the engine stores; take one of none, 2:4, bank16:50%"):
         replace(ENGINE, sparsity="1:4")
-    with pytest.raises(InputError, match="its banks need lanes_in of at least 8, not 4"):
+    with pytest.raises(InputError, match="engine: lanes_in is 4; sparsity bank16:50% needs at least 8"):
         replace(ENGINE, lanes_in=4, sparsity="bank16:50%")
 
 

@@ -34,7 +34,7 @@ def explore(options: Options, progress: Progress | None = None, *, out: Path | N
     from ridgeline.algorithm.passes.lighten import lightened
     from ridgeline.algorithm.passes.quantise import quantise
 
-    require_storage(options)
+    require_storage(options, line=is_line(options))
     if is_line(options):
         return explore_boards(options, progress, out=out)
     if out is not None or options.data is not None:

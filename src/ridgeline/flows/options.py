@@ -48,8 +48,8 @@ class Options:
     link_gb_per_s: float | None = None  # between two of them
 
 
-def require_storage(options: Options) -> None:
-    """Raises InputError for weights or a sparsity that the engine cannot store, or where none is chosen for them."""
+def require_storage(options: Options, *, line: bool = False) -> None:
+    """Raises InputError for weights or a sparsity that the engine cannot store, or with what has no such engine; `line`: of several boards."""
     if options.activations != "int8" and options.weights == "int8":
         raise InputError(f"--activations {options.activations} are those that layers of 4-bit weights read; give --weights too, such as flint4")
     if (options.weights, options.sparsity) == ("int8", "none"):
@@ -57,13 +57,14 @@ def require_storage(options: Options) -> None:
     if options.weights != "int8":
         levels(options.weights)
     bank(options.sparsity)
-    name, value = ("weights", options.weights) if options.weights != "int8" else ("sparsity", options.sparsity)
+    asked = f"--weights {options.weights}" if options.weights != "int8" else f"--sparsity {options.sparsity}"
     for option, given, own in (
         ("backend", options.backend, "rtl"), ("format", options.format, "int8"), ("engine", options.engine, "programmable"),
-        ("count", options.count or 1, 1),
     ):  # fmt: skip
         if given != own:
-            raise InputError(f"--{name} {value} with --{option} {given}: only the Verilog of one board stores weights so; leave out --{option}")
+            raise InputError(f"{asked} with --{option} {given}: only the programmable engine in Verilog stores weights so; leave out --{option}")
+    if line:
+        raise InputError(f"{asked}: engines of boards in a line store int8; leave it out, or give one board")
 
 
 def lanes(text: str) -> tuple[int, int]:

@@ -14,6 +14,7 @@ TOKENS = frozenset(
         "output_commit", "in_place", "wait_ready", "signal_free",
     }
 )  # fmt: skip
+STORAGE = frozenset({"packed", "sparse"})  # the kernel's weights are elements of its one format
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ def _members(code: Opcode) -> tuple[Member, ...]:
     found: list[Member] = []
     position = OPCODE_BITS
     for field in FIELDS[code]:
-        if field.name not in TOKENS:
+        if field.name not in TOKENS | STORAGE:
             found.append(
                 Member(
                     name=field.name, type=_type(field.bits, signed=field.signed), position=position, bits=field.bits, signed=field.signed

@@ -46,7 +46,7 @@ class Engine:
             storage.levels(self.weight_format)
         if self.bank > self.sparse_lanes_in:
             least = self.bank // storage.KEPT_SHARE
-            raise InputError(f"engine: sparsity is {self.sparsity}; its banks need lanes_in of at least {least}, not {self.lanes_in}")
+            raise InputError(f"engine: lanes_in is {self.lanes_in}; sparsity {self.sparsity} needs at least {least}")
 
     def sizes(self, element_bytes: int = 1) -> dict[str, int]:
         """All fields that are numbers, sizes in bytes where elements have so many."""

@@ -21,16 +21,16 @@ def levels(name: str) -> tuple[int, ...]:
 
     found = read_format(name)
     if not isinstance(found, Scalar) or found.bits != PACKED_BITS:
-        raise InputError(f"engine: weight_format is {name}, of {found.bits} bits; take int8 or one of {PACKED_BITS} bits, such as flint4")
+        raise InputError(f"weights of {name} have {found.bits} bits; take int8, or a format of {PACKED_BITS} bits such as flint4")
     values = [float(value) for value in found.values]
     for code, value in enumerate(values):
         if not value.is_integer() or not -128 <= value <= 127:
-            raise InputError(f"engine: weight_format is {name}, whose code {code} is {value:g}; the array multiplies integers of -128..127")
+            raise InputError(f"weights of {name} may be {value:g} (code {code}); the array multiplies integers of -128..127, such as flint4's")
     return tuple(int(value) for value in values)
 
 
 def bank(sparsity: str) -> int:
     """Weights in a bank, 0 without sparsity. Raises InputError for a pattern that the engine does not have."""
     if sparsity not in BANKS:
-        raise InputError(f"engine: sparsity is {sparsity}; it must be one of {', '.join(BANKS)}")
+        raise InputError(f"sparsity {sparsity} is none that the engine stores; take one of {', '.join(BANKS)}")
     return BANKS[sparsity]

@@ -28,6 +28,7 @@ FIGURES = {
     "pipeline": "bench.pipeline:measure",
     "csim": "bench.csim:measure",
     "resources": "bench.resources:measure",
+    "stored-resources": "bench.stored_resources:measure",
     "fmax": "bench.fmax:measure",
     "demo": "bench.demo:measure",
 }

@@ -39,7 +39,7 @@ def _row(family: Family, plain: Counts, engine: Engine) -> Row:
     error = max((abs(predicted[name] / found[name] - 1), name) for name in ("lut", "ff"))
     same = (found["dsp"], found["bram"]) == (predicted["dsp"], predicted["bram"]) and found["dsp"] == plain["dsp"]
     return Row(
-        figure=f"{engine.lanes_out} x {engine.lanes_in} lanes on {family}, weights {engine.weight_format}, sparsity {engine.sparsity}, over dense int8",
+        figure=f"{engine.lanes_out} x {engine.lanes_in} lanes on {family}: {engine.weight_format}, sparsity {engine.sparsity}, over dense int8",
         value=", ".join(f"{name.upper()} {found[name]:,} ({found[name] / plain[name] - 1:+.1%})" for name in ("lut", "ff")),
         target=f"DSP equal, predicted within {WITHIN:.0%}",
         worst=f"{error[1]} predicted {predicted[error[1]]:,}: {percent(error[0])} off; {found['dsp']} DSP, {found['bram']} BRAM",

@@ -14,18 +14,19 @@ from ridgeline.hardware.chip import CHIPS, LOOP_AXES, Chip, chip_names, read_chi
 from ridgeline.hardware.node import read_node
 
 CATALOGUE = {
-    "a100", "edge-tpu-like", "eyeriss-168", "eyeriss-256", "gemmini-default", "h100", "h200", "nvdla-like", "simba-like", "systolic-32", "tpu-like",
-    "tpu-v1",
+    "a100", "bbs", "dstc", "edge-tpu-like", "eyeriss-168", "eyeriss-256", "gemmini-default", "h100", "h200", "nvdla-like", "olive", "simba-like",
+    "systolic-32", "tpu-like", "tpu-v1",
 }  # fmt: skip
 PUBLISHED_TOPS = {
     "a100": 312.0,  # NVIDIA's datasheets: dense fp16
     "h100": 989.4,
     "h200": 989.0,
+    "dstc": 125.0,  # NVIDIA's V100 whitepaper: its tensor cores, dense fp16
     "tpu-v1": 92.0,  # Jouppi et al., ISCA 2017
     "simba-like": 4.01,  # Zimmer et al., JSSC 2020: one chip
     "eyeriss-168": 0.0672,  # Chen et al., JSSC 2017: 33.6 billion multiply-accumulates a second at 200 MHz
 }
-PUBLISHED_GB_PER_S = {"a100": 2039, "h100": 3350, "h200": 4800, "tpu-v1": 34, "nvdla-like": 20, "simba-like": 100}
+PUBLISHED_GB_PER_S = {"a100": 2039, "h100": 3350, "h200": 4800, "dstc": 900, "tpu-v1": 34, "nvdla-like": 20, "simba-like": 100}
 
 
 def test_the_catalogue() -> None:
@@ -242,7 +243,7 @@ def test_a_chip_is_frozen() -> None:
 
 def test_show_chips() -> None:
     shown = show("chips")
-    assert shown.head == ("name", "node nm", "MACs", "clock MHz", "peak TOPS", "levels")
+    assert shown.head == ("name", "node nm", "MACs", "clock MHz", "peak TOPS", "levels", "runs")
     assert {row[0] for row in shown.rows} == CATALOGUE
     assert next(row for row in shown.rows if row[0] == "tpu-v1")[1:5] == (28, 65_536, 700.0, pytest.approx(91.75, abs=0.01))
     assert [entry["name"] for entry in shown.values["chips"]] == sorted(CATALOGUE)

@@ -61,12 +61,17 @@ def devices() -> Shown:
 
 def chips() -> Shown:
     from ridgeline.hardware.chip import chip_names, read_chip
+    from ridgeline.hardware.runs import declared
 
     found = [read_chip(name) for name in chip_names()]
-    head = ("name", "node nm", "MACs", "clock MHz", "peak TOPS", "levels")
+    head = ("name", "node nm", "MACs", "clock MHz", "peak TOPS", "levels", "runs")
     rows = [
-        (item.name, item.node_nm, item.macs, item.clock_mhz, item.peak_tops, ", ".join(level.name for level in item.levels)) for item in found
-    ]
+        (
+            item.name, item.node_nm, item.macs, item.clock_mhz, item.peak_tops, ", ".join(level.name for level in item.levels),
+            "; ".join((*declared(item), *(f"more decoded at '{stored.at}'" for stored in item.decodes))),
+        )
+        for item in found
+    ]  # fmt: skip
     return Shown(values={"chips": [_chip(item) for item in found]}, head=head, rows=rows)
 
 

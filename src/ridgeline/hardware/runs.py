@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from math import prod
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -28,17 +28,18 @@ Bytes = Annotated[int, msgspec.Meta(gt=0, le=10**15)]
 class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Weights of any of the formats `weights` with inputs of any of `inputs`; without `inputs`, with those of the chip's own format.
 
-    `pattern` is the name of a sparsity pattern, or several as the shell matches names: `bank16:*`. The array has `grows` times as many
-    multipliers along an axis. Of zeros that the pattern leaves out, none takes a step where the array `skips`; `speeds` names a table of
-    measured speeds over dense (`hardware.rates`) instead. mac_pj: of one multiply-accumulate that happens; the chip's own where absent.
-    decoder_area_mm2: of all that the chip has for it, metadata's selection included.
+    `patterns` are names of sparsity patterns, or several at a time as the shell matches names: `bank16:*`. The array has `grows` times as
+    many multipliers along an axis. With `skips`, no step is taken for the zeros that a `pattern` leaves out, or for those among the
+    `values` of both operands, which only their bitmaps tell. `speeds` names a table of measured speeds over dense (`hardware.rates`)
+    instead. mac_pj: of one multiply-accumulate that happens; the chip's own where absent. decoder_area_mm2: of all that the chip has for
+    it, metadata's selection included.
     """
 
     weights: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)]
     inputs: tuple[Text, ...] = ()
-    pattern: Text = "none"
+    patterns: tuple[Text, ...] = ("none",)
     grows: dict[str, Growth] = msgspec.field(default_factory=dict[str, float])
-    skips: bool = False
+    skips: Literal["pattern", "values"] | None = None
     speeds: Text | None = None
     mac_pj: Energy | None = None
     decoder_area_mm2: Area = 0.0
@@ -79,9 +80,9 @@ def check_declarations(chip: Chip) -> None:
 
 
 def _check_run(run: Run, where: str, chip: Chip) -> None:
-    if run.skips and run.speeds is not None:
+    if run.skips is not None and run.speeds is not None:
         raise ValueError(f"{where} both skips and has speeds; keep one of the two")
-    if run.pattern == "none" and (run.skips or run.speeds is not None):
+    if "none" in run.patterns and (run.skips is not None or run.speeds is not None):
         raise ValueError(f"{where} skips or has speeds, but pattern 'none' leaves nothing out; name its pattern")
     if run.grows and chip.systolic is not None:
         raise ValueError(f"{where} grows a systolic array whose fill is fixed; leave out either")
@@ -128,18 +129,22 @@ def _check_split(decodes: Decodes, where: str, level: Level, loops: Mapping[str,
         raise ValueError(f"{where}: {decodes.bytes:,} bytes of level '{level.name}', which holds {level.capacity_bytes:,}; leave some")
 
 
-def declared(chip: Chip) -> Sequence[str]:
-    """In words, what it runs: for tables and messages."""
-    own = [] if chip.format is None else [chip.format]
-    runs = [_in_words(run.weights, run.inputs, run.pattern) for run in chip.runs]
-    stored = [f"{', '.join(item.weights)} {_patterns(item.patterns)}decoded at '{item.at}'" for item in chip.decodes]
-    return [*own, *runs, *stored]
+def declared(chip: Chip) -> tuple[str, ...]:
+    """What its array multiplies, in words: for tables and messages."""
+    own = () if chip.format is None else (chip.format,)
+    return (*own, *(_in_words(run.weights, run.patterns, _with(run)) for run in chip.runs))
 
 
-def _in_words(weights: Sequence[str], inputs: Sequence[str], pattern: str) -> str:
-    by = "" if not inputs or tuple(inputs) == tuple(weights) else f" with inputs of {' or '.join(inputs)}"
-    return f"{' or '.join(weights)}{by}{'' if pattern == 'none' else f' in {pattern}'}"
+def decoded(chip: Chip) -> tuple[str, ...]:
+    """What it stores and widens, in words."""
+    return tuple(_in_words(item.weights, item.patterns, f" decoded at '{item.at}'") for item in chip.decodes)
 
 
-def _patterns(patterns: Sequence[str]) -> str:
-    return "" if tuple(patterns) == ("none",) else f"in {', '.join(patterns)} "
+def _with(run: Run) -> str:
+    return "" if not run.inputs or run.inputs == run.weights else f" with inputs of {' or '.join(run.inputs)}"
+
+
+def _in_words(weights: Sequence[str], patterns: Sequence[str], how: str) -> str:
+    """`int8 or e4m3 in 2:4`."""
+    where = "" if tuple(patterns) == ("none",) else f" in {' or '.join(patterns)}"
+    return f"{' or '.join(weights)}{how}{where}"

@@ -27,7 +27,7 @@ from ridgeline.errors import InputError, UnsupportedError
 from ridgeline.formats import read_format
 from ridgeline.hardware.chip import Chip, Level, Unroll, Widths
 from ridgeline.hardware.rates import Size, read_speeds
-from ridgeline.hardware.runs import Decodes, Run, declared, matches, spread_growth
+from ridgeline.hardware.runs import Decodes, Run, declared, decoded, matches, spread_growth
 from ridgeline.mapping.estimate import Estimate
 
 MOST_BITS = 1024
@@ -57,13 +57,13 @@ def running(
     InputError for bits, sizes or speeds that are none.
     """
     density = _checked(weight, weight_bits, input, input_bits, pattern)
-    if chip.format is not None and weight == chip.format and input in (None, weight) and pattern == "none":
+    if chip.format is not None and weight == chip.format and input in (None, weight) and pattern == "none" and speed is None:
         return _of_widths(chip, weight_bits, input_bits)
     run = _declared(chip.runs, chip, weight, input, pattern)
     if run is not None:
         with_inputs = input or (chip.format if not run.inputs else weight if weight in run.inputs else run.inputs[0])
         bits = input_bits if input_bits is not None else chip.widths.input if with_inputs == chip.format else read_format(str(with_inputs)).bits
-        pace = _pace(run, density, size, speed)
+        pace = _pace(run, pattern, density, size, speed)
         return _run(_bare(replace(chip, name=_name(chip, weight, pattern))), run, weight_bits, bits, pace=pace)
     decodes = _declared(chip.decodes, chip, weight, input, pattern)
     if decodes is not None:
@@ -101,8 +101,6 @@ def _checked(weight: str, weight_bits: float, input: str | None, input_bits: flo
 
 
 def _takes(item: Run | Decodes, weight: str, pattern: str) -> bool:
-    if isinstance(item, Run):
-        return weight in item.weights and matches(item.pattern, pattern)
     return any(matches(known, weight) for known in item.weights) and any(matches(known, pattern) for known in item.patterns)
 
 
@@ -121,13 +119,14 @@ def _name(chip: Chip, weight: str, pattern: str) -> str:
 
 def _refusal(chip: Chip, weight: str, input: str | None, pattern: str) -> UnsupportedError:
     asked = f"{weight} weights{'' if input is None else f' with {input} inputs'}{'' if pattern == 'none' else f' in pattern {pattern}'}"
+    runs = "; ".join((*declared(chip), *decoded(chip)))
     if chip.format is None:
         return UnsupportedError(f"chip '{chip.name}' does not say what it runs, so not whether {asked}; give its TOML a 'format' and [[runs]]")
     if input is not None and any(_takes(item, weight, pattern) for item in (*chip.runs, *chip.decodes)):
-        return UnsupportedError(f"{asked} are not run by chip '{chip.name}', but with other inputs; it runs {'; '.join(declared(chip))}")
+        return UnsupportedError(f"{asked} are not run by chip '{chip.name}', but with other inputs; it runs {runs}")
     instead, _ = fallback(chip, weight, pattern)
     falls = "their zeros would be stored and multiplied" if instead == weight else f"they would be decoded to {instead} before they reach it"
-    return UnsupportedError(f"{asked} are not run by chip '{chip.name}': {falls}; it runs {'; '.join(declared(chip))}")
+    return UnsupportedError(f"{asked} are not run by chip '{chip.name}': {falls}; it runs {runs}")
 
 
 def _of_widths(chip: Chip, weight_bits: float, input_bits: float | None) -> Chip:
@@ -145,22 +144,22 @@ def _bare(chip: Chip) -> Chip:
     return replace(chip, format=None, runs=(), decodes=())
 
 
-def _pace(run: Run, density: float | None, size: Size | None, speed: float | None) -> tuple[float, float]:
+def _pace(run: Run, pattern: str, density: float | None, size: Size | None, speed: float | None) -> tuple[float, float]:
     """(how many times faster than dense, part of the multiply-accumulates that happen). Raises InputError where what it depends on is not
     given."""
-    if run.skips:
-        if density is None and speed is None:
-            raise InputError(f"what pattern {run.pattern} saves depends on the values; give the 'speed' that their bitmaps have")
-        if speed is not None and not (isfinite(speed) and speed >= 1):
-            raise InputError(f"a speed of {speed:g}; bitmaps take no more steps than dense operands: give 1 or more")
-        faster = speed if speed is not None else 1 / (density or 1.0)
-        return faster, 1 / faster
+    if speed is not None:
+        if run.skips is None or not (isfinite(speed) and speed > 0):
+            raise InputError(f"a speed of {speed:g} for weights in pattern {pattern}; give one above 0, and only where the chip skips zeros")
+        return speed, min(1.0, 1 / speed)
+    if run.skips == "values" or (run.skips == "pattern" and not density):
+        raise InputError(f"what zeros in pattern {pattern} save depends on the values; give the 'speed' that their bitmaps have")
+    if run.skips == "pattern" and density:
+        return 1 / density, density
     if run.speeds is None:
         return 1.0, 1.0
     if size is None:
-        raise InputError(f"pattern {run.pattern} has measured speeds that depend on the product's size; give 'size', its rows, columns and depth")
-    most = 1 / density if density else 1.0
-    return min(most, read_speeds(run.speeds).at(size)), 1 / most
+        raise InputError(f"pattern {pattern} has measured speeds that depend on the product's size; give 'size', its rows, columns and depth")
+    return min(1 / (density or 1.0), read_speeds(run.speeds).at(size)), density or 1.0
 
 
 def _run(chip: Chip, run: Run, weight_bits: float, input_bits: float, *, pace: tuple[float, float]) -> Chip:

@@ -20,6 +20,7 @@ from ridgeline.mapping.estimate import estimate, tile_elements, used_instances
 from ridgeline.mapping.loops import Conventions, LoopMapping
 from ridgeline.mapping.running import fallback, running, time_s
 from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_EDP, LEAST_ENERGY, Found, best_mapping
+from ridgeline.testing.brute import best_of_all, random_small_case
 from ridgeline.testing.loops import Case, random_case
 
 CASES = st.integers(0, 2**32 - 1).map(lambda seed: random_case(np.random.default_rng(seed)))
@@ -234,6 +235,21 @@ def test_real_bitmaps_give_their_speed() -> None:
     assert (made.widths.input, made.widths.weight) == (9, 5)
     dense = running(chip, weight="float16", weight_bits=17, pattern="none", speed=1.5)
     assert dense.clock_mhz == pytest.approx(1.5 * chip.clock_mhz), "zeros of the inputs alone"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_search_is_exact_at_part_bits(seed: int) -> None:
+    """Against every mapping, where weights have a fraction of a bit and a pattern is stepped over."""
+    nest, chip, rules = random_small_case(np.random.default_rng(7_000 + seed))
+    declared = replace(chip, format="int8", runs=(Run(weights=("int4",), patterns=("?:?",), skips="pattern", source="a test"),))
+    made = running(declared, weight="int4", weight_bits=(4.5, 2.3, 5.125)[seed % 3], pattern=("3:4", "1:2")[seed % 2])
+    least, looked_at = best_of_all(nest, made, rules, imperfect=False, uneven=False)
+    assert looked_at
+    for goal, name in ((LEAST_ENERGY, "energy"), (LEAST_CYCLES, "latency"), (LEAST_EDP, "edp")):
+        found = best_mapping(nest, made, goal, space="timeloop", conventions=rules)
+        assert found.gap == 0
+        worth = {"energy": found.estimate.energy_pj, "latency": found.estimate.cycles, "edp": found.estimate.energy_pj * found.estimate.cycles}
+        assert worth[name] == pytest.approx(least[name], rel=1e-9)
 
 
 A100 = (

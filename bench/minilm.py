@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import onnxruntime
@@ -24,7 +25,7 @@ __all__ = ["CASES", "Case", "cosines", "data", "embeddings", "measure", "network
 
 OUT = 1  # axis of output channels of a weight [in, out]; products add up along the other one
 NEAR = 0.02  # the sentences of the published figures are others
-ANT = Search()  # .75 to 1.49 of the largest magnitude
+ANT = Search()  # ANT's range: .75 to 1.49 of the largest magnitude
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,7 @@ def _row(case: Case, values: NDArray[np.float64]) -> Row:
 
 def _order(means: Mapping[str, float]) -> Row:
     """CASES stand in the order of their targets."""
-    pairs = list(zip(CASES, CASES[1:], strict=False))
+    pairs = list(pairwise(CASES))
     wrong = [f"{right.label} above {left.label}" for left, right in pairs if means[right.label] > means[left.label]]
     return Row(
         figure="MiniLM: order of the formats",

@@ -37,7 +37,8 @@ def source() -> Path:
     if reason:
         raise InputError(reason)
     spec = find_spec(PACKAGE.replace("-", "_"))
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parent / "model"
 
 

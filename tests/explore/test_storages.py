@@ -10,6 +10,7 @@ import pytest
 from ridgeline.algorithm.graph import Graph
 from ridgeline.algorithm.operators import Conv
 from ridgeline.explore.choose import carried, choose
+from ridgeline.explore.pruned import choose_pruned
 from ridgeline.explore.space import Space, device_timing
 from ridgeline.hardware.device import Device, read_device
 from ridgeline.mapping.lower import lower
@@ -59,6 +60,8 @@ def test_the_sparse_engine_is_chosen_where_it_is_faster(graph: Graph, device: De
     assert found.resources.dsp == plain.resources.dsp
     assert found.cycles < plain.cycles / 1.4
     dram = device_timing(device)
+    pruned = choose_pruned(light, device, pins=PINS)
+    assert (pruned.engine, pruned.cycles) == (found.engine, found.cycles)
     assert predict(lower(light, found.engine, found.tilings, pack=False), dram).cycles == found.cycles
     for storage in carried(light):  # the dense and the other engines of the same sizes are no faster
         sparsity = storage[1]

@@ -29,6 +29,7 @@ from ridgeline.explore.choose import (
     Rated,
     Result,
     Search,
+    carried,
     choose,
     chosen,
     cost,
@@ -58,7 +59,7 @@ def choose_pruned(
 ) -> Choice:
     """As `choose`, whose errors are raised too; `explored` and `points` are those of what was looked at."""
     started = time.perf_counter()
-    searched = _searched(graph, spaces(device, objective, pins, caps))
+    searched = _searched(graph, spaces(device, objective, pins, caps, carried(graph)))
     if not searched:
         return choose(graph, device, objective=objective, pins=pins, caps=caps)
     explored = sum((found.explored for _, found in searched), Explored())

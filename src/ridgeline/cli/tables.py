@@ -299,3 +299,36 @@ def architectures(summary: Mapping[str, Any], out: Path | None) -> str:
         f"{len(shown)} of the {len(rows)} designs that no other one beats in energy, time and area (--json: all)\n"
         + table([*paths, "uJ", "cycles", "ms", "mm2"], shown),
     ])
+
+
+def compressed(summary: Mapping[str, Any], out: Path | None) -> str:
+    """The result of `compress`."""
+    total, before, loss = summary["total"], summary["before"], summary["loss"]
+    kinds: dict[str, int] = {}
+    for layer in summary["layers"]:
+        name = layer["format"] if layer["pattern"] == "none" else f"{layer['format']} {layer['pattern']}"
+        kinds[name] = kinds.get(name, 0) + 1
+    lines = {
+        "network": f"{summary['network']}{'' if summary['chip'] is None else ' on ' + summary['chip']}, {summary['objective']}",
+        "loss": f"{loss['test']:.4g} tested, {loss['calibration']:.4g} calibrated, at most {summary['limit']:g} ({summary['metric']})",
+        "weights": f"{total['weight_bytes']:,} bytes, {total['bits_per_weight']:.3g} bits each; {before['weight_bytes']:,} before",
+        "choices": ", ".join(f"{name} x {count}" for name, count in sorted(kinds.items(), key=lambda item: -item[1])),
+    }
+    if "file" in loss:
+        lines["file"] = f"loses {loss['file']:.4g} in onnxruntime, {loss['file_exact']:.4g} with activations in float"
+    if summary["chip"] is not None:
+        lines["time"] = f"{1e6 * total['time_s']:,.3f} us, {1e6 * before['time_s']:,.3f} before"
+        lines["energy"] = f"{total['energy_pj'] / 1e6:,.3f} uJ, {before['energy_pj'] / 1e6:,.3f} before"
+    if out is not None:
+        lines["report"] = str(out / "report.html")
+    singles = [
+        (row["choice"], row["total"]["bits_per_weight"], *_on_chip(row["total"]), row["loss"], row["test_loss"])
+        for row in summary["single"]
+        if row["total"] is not None
+    ]
+    on_chip = ("us", "uJ") if summary["chip"] is not None else ()
+    return f"{pairs(lines)}\n\n{table(('one choice for all', 'bits', *on_chip, 'loss', 'tested'), singles)}"
+
+
+def _on_chip(total: Mapping[str, Any]) -> tuple[float, ...]:
+    return (1e6 * total["time_s"], total["energy_pj"] / 1e6) if "time_s" in total else ()

@@ -10,6 +10,7 @@ from ridgeline.errors import InputError, nearest, unknown_name
 
 if TYPE_CHECKING:
     from ridgeline.algorithm.layers import Work
+    from ridgeline.algorithm.onnx.load import Loaded
     from ridgeline.algorithm.onnx.network import Network
 
 
@@ -30,6 +31,13 @@ def read_work(name_or_path: str, *, batch: int | None = None) -> Work:
             raise InputError(f"--batch is the extent of a dynamic axis; '{name_or_path}' gives its dimensions itself, in 'instance'")
         return read_timeloop_problem(Path(name_or_path)).work
     return work.read_work(_source(name_or_path, outline=True), batch=batch)
+
+
+def read_file(name_or_path: str) -> Loaded:
+    """The file as it is, checked, with the weights that it holds. Raises InputError or UnsupportedError."""
+    from ridgeline.algorithm.onnx.load import load_model
+
+    return load_model(_source(name_or_path))
 
 
 def timeloop_dimensions(name_or_path: str) -> Mapping[str, str] | None:

@@ -139,7 +139,7 @@ def map_nests(
 ) -> NetworkFound:  # fmt: skip
     """The best mapping of every nest, equal ones solved once. Raises what `best_mapping` raises."""
     start = perf_counter()
-    keys = [_key(nest) for nest in nests]
+    keys = [nest_key(nest) for nest in nests]
     places = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     unique = [nests[keys.index(key)] for key in places]
     study = _Study(
@@ -159,7 +159,7 @@ def map_nests(
     )
 
 
-def _key(nest: Nest) -> object:
+def nest_key(nest: Nest) -> object:
     """Nests of the same key cost the same."""
     return (
         tuple(nest.axes.items()),

@@ -1,0 +1,162 @@
+"""`ridgeline compress`: what it chooses, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from onnx import TensorProto, helper, numpy_helper
+
+from ridgeline.algorithm.onnx.runtime import call, session
+from ridgeline.cli.commands import ridgeline
+from ridgeline.errors import InputError
+from ridgeline.flows.compress import read_loss
+from ridgeline.formats.file import read_packed
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+SIZE = ("--objective", "size")
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(ridgeline, ["compress", *map(str, words)])
+
+
+def digits(*words: object) -> Result:
+    return run(DIGITS / "digits.onnx", "--data", DIGITS / "test.npz", *words)
+
+
+def told(result: Result) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("compressed") / "out"
+    result = digits(*SIZE, "--formats", "int8,int4,nvfp4,flint4", "--sparsity", "none,2:4", "--loss", "1%", "--out", out)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_what_is_told(folder: Path) -> None:
+    summary = json.loads((folder / "compress.json").read_text())
+    assert summary["loss"]["calibration"] <= 0.01 >= summary["loss"]["test"]
+    assert summary["images"] == {"calibration": 180, "test": 180}
+    assert [row["choice"] for row in summary["single"]] == [
+        "int8", "int4", "nvfp4", "flint4", "int8 2:4", "int4 2:4", "nvfp4 2:4", "flint4 2:4"
+    ]  # fmt: skip
+    assert summary["total"]["weight_bytes"] < min(row["total"]["weight_bytes"] for row in summary["single"] if row["test_loss"] <= 0.01)
+    assert summary["total"]["weight_bytes"] == sum(row["bytes"] for row in summary["layers"])
+    assert sum(point["best"] for point in summary["points"]) == 1
+    assert sum(np.prod(row["shape"]) for row in summary["layers"]) == summary["weights"]["elements"] == 15_600
+
+
+def test_the_file_loses_what_is_said(folder: Path) -> None:
+    """Against the cosines of stock onnxruntime on both files, worked out here."""
+    summary = json.loads((folder / "compress.json").read_text())
+    with np.load(DIGITS / "test.npz") as held:
+        (name,) = (key for key in held.files if key != "labels")
+        images = held[name][180:].astype(np.float32)
+    outputs: list[np.ndarray] = []
+    for path in (DIGITS / "digits.onnx", folder / "compressed.onnx"):
+        loaded = session(path)
+        made = [next(iter(call(loaded, {name: images[at : at + 1]}).values())) for at in range(len(images))]
+        outputs.append(np.concatenate(made).reshape(len(images), -1).astype(np.float64))
+    norms = np.linalg.norm(outputs[0], axis=1) * np.linalg.norm(outputs[1], axis=1)
+    assert summary["loss"]["file"] == pytest.approx(1 - float(np.mean(np.sum(outputs[0] * outputs[1], axis=1) / norms)), abs=1e-4)
+
+
+def test_packed_weights_are_those_of_the_file(folder: Path) -> None:
+    summary = json.loads((folder / "compress.json").read_text())
+    packed = read_packed(folder / "weights.npz")
+    assert {row["weight"]: tuple(row["shape"]) for row in summary["layers"]} == {name: held.shape for name, held in packed.items()}
+    model = onnx.load(folder / "compressed.onnx")
+    del model.graph.output[:]
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, held.shape) for name, held in packed.items())
+    with np.load(DIGITS / "test.npz") as held:
+        feeds = {key: held[key][:1].astype(np.float32) for key in held.files if key != "labels"}
+    made = call(session(model.SerializeToString(), optimise=False), feeds)
+    for name, held in packed.items():
+        assert np.array_equal(made[name], held), name
+
+
+def test_the_report_says_what_was_chosen(folder: Path) -> None:
+    page = (folder / "report.html").read_text()
+    assert "bits a weight" in page
+    assert "int4" in page
+
+
+def test_tighter_limits_cost_more() -> None:
+    costs = [told(digits(*SIZE, "--formats", "int8,int4,int3", "--loss", loss, "--json"))["total"]["weight_bytes"] for loss in ("0.02%", "1%", "5%")]
+    assert costs[0] > costs[1] > costs[2]
+
+
+def test_accuracy_and_functions_of_the_user(tmp_path: Path) -> None:
+    summary = told(digits(*SIZE, "--formats", "int8,int4", "--metric", "accuracy", "--loss", "1%", "--json"))
+    assert summary["loss"]["calibration"] <= 0.01
+    path = tmp_path / "mine.py"
+    path.write_text("def score(outputs, reference, labels):\n    raise ValueError('no such\\nlabels')\n")
+    result = digits(*SIZE, "--metric", f"{path}:score")
+    assert isinstance(result.exception, InputError)
+    assert str(result.exception) == f"metric '{path}:score' raised ValueError: no such labels"
+
+
+def test_a_limit_that_nothing_meets(tmp_path: Path) -> None:
+    """The best is written all the same, and the run says so by its status."""
+    result = digits(*SIZE, "--formats", "int2,int3", "--loss", "0", "--out", tmp_path / "out", "--json")
+    assert result.exit_code != 0
+    assert "nothing loses at most 0 (cosine): the least is" in str(result.exception)
+    assert type(result.exception).__name__ == "CheckFailedError"
+    assert (tmp_path / "out" / "compressed.onnx").is_file()
+
+
+def test_layers_that_stay() -> None:
+    summary = told(digits(*SIZE, "--formats", "int4", "--keep", "conv1", "--loss", "1", "--json"))
+    assert "conv1" not in [name for row in summary["layers"] for name in row["layers"]]
+
+
+def test_compensation_helps() -> None:
+    losses = [told(digits(*SIZE, "--formats", "int3", "--loss", "1", word, "--json"))["loss"]["test"] for word in ("--compensate", "--round")]
+    assert losses[0] < losses[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--formats", "int9x", *SIZE], "unknown format 'int9x'"),
+        (["--formats", ",", *SIZE], "take names with commas"),
+        (["--loss", "much", *SIZE], "--loss 'much' is no number"),
+        (["--loss", "-1%", *SIZE], "must be 0 or more"),
+        (["--keep", "", "--formats", "int4"], "--objective latency is of a chip"),
+        (["--keep", "c", *SIZE], "--keep 'c' keeps every weight as it is"),
+        (["--sparsity", "5:4", *SIZE], "5:4"),
+        (["--chip", "h1000"], "unknown chip 'h1000'"),
+    ],
+)
+def test_refused(words: list[str], message: str, tmp_path: Path) -> None:
+    result = digits(*words, "--out", tmp_path / "out")
+    assert result.exception is not None
+    assert isinstance(result.exception, InputError), result.exception
+    assert message in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
+    weight = np.ones((4, 3), np.float32)
+    weight[2, 1] = np.inf
+    x, y = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4]), helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"], name="fc")], "g", [x], [y], [numpy_helper.from_array(weight, "w")])
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString())
+    result = run(path, *SIZE)
+    assert "weight 'w' holds inf at index [2, 1]" in str(result.exception)
+
+
+@pytest.mark.parametrize(("text", "value"), [("2%", 0.02), ("0.5", 0.5), ("0", 0.0)])
+def test_loss(text: str, value: float) -> None:
+    assert read_loss(text) == value

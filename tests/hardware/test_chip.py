@@ -14,7 +14,8 @@ from ridgeline.hardware.chip import CHIPS, LOOP_AXES, Chip, chip_names, read_chi
 from ridgeline.hardware.node import read_node
 
 CATALOGUE = {
-    "a100", "bbs", "dstc", "edge-tpu-like", "eyeriss-168", "eyeriss-256", "gemmini-default", "h100", "h200", "nvdla-like", "olive", "simba-like",
+    "a100", "adafloat", "ant-os", "ant-ws", "bbs", "biscaled", "bitfusion", "dstc", "edge-tpu-like", "eyeriss-168", "eyeriss-256",
+    "gemmini-default", "h100", "h200", "nvdla-like", "olaccel", "olive", "simba-like",
     "systolic-32", "tpu-like", "tpu-v1",
 }  # fmt: skip
 PUBLISHED_TOPS = {

@@ -305,3 +305,20 @@ def test_what_it_would_fall_back_to() -> None:
     for name in ("a100", "olive", "tpu-v1"):
         weight, pattern = fallback(read_chip(name), "olive8", "2:4")
         assert running(read_chip(name), weight=weight, weight_bits=8, pattern=pattern)
+
+
+ANT_ARRAYS = {"ant-os": (32, 32), "ant-ws": (32, 32), "bitfusion": (32, 32), "olaccel": (16, 18)}  # of 8-bit operands
+
+
+@pytest.mark.parametrize("name", ANT_ARRAYS)
+@pytest.mark.parametrize(("number", "fold"), [("int4", 2), ("int8", 1)])
+def test_the_ant_studys_arrays(name: str, number: str, fold: int) -> None:
+    """Of a layer that waits for the array, the study's cycles: outputs stationary ceil(b / (N f)) ceil(m / (M f)) n, weights stationary
+    b ceil(m / (M f)) ceil(n / (N f))."""
+    rows, columns = (side * fold for side in ANT_ARRAYS[name])
+    made = running(read_chip(name), weight=number, weight_bits=8 // fold)
+    for b, m, n in ((96, 80, 96), (64, 50, 130)):
+        found = best(product(b, m, n), made).estimate
+        spread = b if name != "ant-ws" else n
+        assert found.cycles == ceil(spread / rows) * ceil(m / columns) * (n if name != "ant-ws" else b)
+        assert found.bound == "compute"

@@ -227,6 +227,16 @@ def test_a_gpus_rate_for_2_to_4_is_the_measured_one() -> None:
     assert made.clock_mhz == pytest.approx(2 * chip.clock_mhz), "measured 2.19, over a dense kernel below its peak: half of the work is left"
 
 
+def test_weights_alone_are_decoded() -> None:
+    """int8 weights run as int8 products, or with inputs of the chip's own format at its own rate."""
+    chip = read_chip("h100")
+    both, alone = running(chip, weight="int8", weight_bits=8), running(chip, weight="int8", weight_bits=8, input="bfloat16")
+    assert (both.array["depth"], both.widths.input, both.level("registers")) == (32, 8, chip.level("registers"))
+    assert (alone.array, alone.mac, alone.widths.input) == (chip.array, chip.mac, 16)
+    inside = alone.level("registers.weights")
+    assert inside.read_pj_per_bit * alone.widths.weight == pytest.approx(chip.level("registers").read_pj_per_bit * 16)
+
+
 def test_real_bitmaps_give_their_speed() -> None:
     chip = read_chip("dstc")
     made = running(chip, weight="float16", weight_bits=5, input_bits=9, pattern="bitmap", speed=3.2)

@@ -90,13 +90,13 @@ def _cycles(prediction: Prediction, names: frozenset[str]) -> Mapping[str, int]:
 
 def _whole(plain: Run, run: Run) -> Row:
     """The whole network, on both memories."""
-    bound = [sum(layer.bound == "memory" for layer in prediction.layers) for prediction in (run.fast, run.slow)]
+    bound, slow = ([layer.node for layer in prediction.layers if layer.bound == "memory"] for prediction in (run.fast, run.slow))
     speeds = [before.cycles / after.cycles for before, after in ((plain.fast, run.fast), (plain.slow, run.slow))]
     return Row(
         figure=f"ResNet-18, {run.name}: cycles, bytes read; speed against int8, and on 1/{NARROW} of the memory's rate",
         value=f"{run.fast.cycles:,}, {run.fast.read_bytes:,}; {speeds[0]:.2f}x, {speeds[1]:.2f}x",
         target="-",
-        worst=f"{bound[0]} of {len(run.fast.layers)} layers bound by DRAM, {bound[1]} on the slower memory",
+        worst=f"bound by DRAM: {', '.join(bound) or 'no layer'}; on the slower memory {len(slow)} of {len(run.slow.layers)}",
         holds=None,
     )
 

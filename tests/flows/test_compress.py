@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ridgeline.cli.commands import ridgeline
 from ridgeline.errors import InputError
 from ridgeline.flows.compress import read_loss
 from ridgeline.formats.file import read_packed
+from ridgeline.hardware.chip import CHIPS
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 SIZE = ("--objective", "size")
@@ -113,6 +115,28 @@ def test_a_limit_that_nothing_meets(tmp_path: Path) -> None:
     assert "nothing loses at most 0 (cosine): the least is" in str(result.exception)
     assert type(result.exception).__name__ == "CheckFailedError"
     assert (tmp_path / "out" / "compressed.onnx").is_file()
+
+
+def test_the_choice_is_the_chips() -> None:
+    """A chip whose array multiplies int8 twice as fast takes int8; one that only decodes weights takes what is smallest."""
+    words = ("--formats", "int8,int4", "--activations", "int8", "--loss", "5%", "--budget", "2", "--json")
+    kinds: dict[str, set[str]] = {}
+    for chip in ("h100", "a100-weights-only"):
+        path = chip
+        if chip != "h100":
+            text = (CHIPS / "a100.toml").read_text()
+            path = str(Path(tempfile.mkdtemp()) / "mine.toml")
+            Path(path).write_text(text[: text.index("[[runs]]")] + text[text.index("[[decodes]]") :])
+        kinds[chip] = {f"{row['format']} {row['activations']}" for row in told(digits("--chip", path, *words))["layers"]}
+    assert "int8 int8" in kinds["h100"]
+    assert not any(kind.endswith(" int8") for kind in kinds["a100-weights-only"])
+    assert kinds["h100"] != kinds["a100-weights-only"]
+
+
+def test_a_format_that_the_chip_lacks() -> None:
+    result = digits("--chip", "h100", "--formats", "int8,olive4")
+    assert "olive4 weights with" in str(result.exception) or "olive4 weights are not run by chip 'h100'" in str(result.exception)
+    assert "would be decoded to" in str(result.exception)
 
 
 def test_layers_that_stay() -> None:

@@ -306,7 +306,8 @@ def compressed(summary: Mapping[str, Any], out: Path | None) -> str:
     total, before, loss = summary["total"], summary["before"], summary["loss"]
     kinds: dict[str, int] = {}
     for layer in summary["layers"]:
-        name = layer["format"] if layer["pattern"] == "none" else f"{layer['format']} {layer['pattern']}"
+        marks = (("", layer["format"]), (" ", layer["pattern"]), (" x ", layer["activations"]))
+        name = "".join(f"{mark}{text}" for mark, text in marks if text != "none")
         kinds[name] = kinds.get(name, 0) + 1
     lines = {
         "network": f"{summary['network']}{'' if summary['chip'] is None else ' on ' + summary['chip']}, {summary['objective']}",

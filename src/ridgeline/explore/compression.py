@@ -13,8 +13,8 @@ import numpy as np
 from ridgeline.algorithm.layers import Layer
 from ridgeline.algorithm.metric import Metric
 from ridgeline.algorithm.onnx.compressible import Variants, Weight
-from ridgeline.algorithm.passes.compress import Choice, Place, StoredWeight, store
-from ridgeline.errors import InputError
+from ridgeline.algorithm.passes.compress import DENSE, Choice, Place, StoredWeight, store
+from ridgeline.errors import DoesNotFitError, InputError
 from ridgeline.explore.compress import Choices, Outcome, Table, search
 from ridgeline.hardware.chip import Chip
 from ridgeline.mapping.running import running
@@ -23,6 +23,7 @@ from ridgeline.mapping.search.network import NetworkFound, map_nests, nest_key, 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Progress: TypeAlias = Callable[[int, int], None]
 REDUCED = ("c", "r", "q", "t")  # axes of a nest that a product adds up along
+MORE_TIME = (1, 4, 16)  # times its budget that a question gets
 SENSED = 16  # images on which single changes are measured
 DECODED_BYTES = 1 << 30  # of weights that are held ready
 
@@ -53,10 +54,12 @@ def samples(variants: Variants, feeds: Mapping[str, Array], labels: Array | None
     return Samples(feeds=feeds, labels=labels, batch=batch, reference=outputs(variants, feeds, batch, {}))
 
 
-def outputs(variants: Variants, feeds: Mapping[str, Array], batch: int, changed: Mapping[str, Array]) -> dict[str, Array]:
+def outputs(
+    variants: Variants, feeds: Mapping[str, Array], batch: int, changed: Mapping[str, Array], rounded: Collection[str] = ()
+) -> dict[str, Array]:
     """All outputs, (images, ...). Raises InputError for an output without a leading axis of images."""
     images = len(next(iter(feeds.values())))
-    made = [variants.run({name: array[at : at + batch] for name, array in feeds.items()}, changed) for at in range(0, images, batch)]
+    made = [variants.run({name: array[at : at + batch] for name, array in feeds.items()}, changed, rounded) for at in range(0, images, batch)]
     joined = {name: np.concatenate([np.atleast_1d(part[name]) for part in made]) for name in variants.outputs}
     wrong = next((name for name, array in joined.items() if len(array) != images), None)
     if wrong is not None:
@@ -81,7 +84,8 @@ class Study:
     def loss(self, choices: Mapping[int, int], measured: Samples) -> float:
         """With those weights at those choices, the others as they are."""
         changed = {self.weights[weight].name: self._decoded(weight, choice) for weight, choice in choices.items()}
-        made = outputs(self.variants, measured.feeds, measured.batch, changed)
+        rounded = {self.weights[weight].name for weight, choice in choices.items() if self.choices[choice].activations != DENSE}
+        made = outputs(self.variants, measured.feeds, measured.batch, changed, rounded)
         return self.metric.loss(made, measured.reference, measured.labels)
 
     def _decoded(self, weight: int, choice: int) -> Array:
@@ -192,15 +196,25 @@ class Pricing:
         columns, depth = axes.get("m", 1), prod(axes[axis] for axis in REDUCED if axis in axes)
         size = layer.nest.iterations // (columns * depth), columns, depth
         bits = round(stored.bits_per_element, 3)
-        return running(chip, weight=choice.format_name, weight_bits=bits, pattern=choice.pattern, size=size)
+        inputs = chip.format if choice.activations == DENSE else choice.activations
+        return running(chip, weight=choice.format_name, weight_bits=bits, input=inputs, pattern=choice.pattern, size=size)
 
     def _mapped(self, layer: Layer, chip: Chip) -> Cost:
         key = nest_key(layer.nest), msgspec.json.encode(chip)
         if key not in self.known:
-            objective = read_objective("latency" if self.objective == "size" else self.objective)
-            found: NetworkFound = map_nests([layer.nest], chip, objective, budget_s=self.budget_s)
+            found = self._found(layer, chip)
             self.known[key] = Cost(time_s=found.cycles / (chip.clock_mhz * 1e6), energy_pj=found.energy_pj)
         return self.known[key]
+
+    def _found(self, layer: Layer, chip: Chip) -> NetworkFound:
+        """With more time where a first mapping takes it. Raises DoesNotFitError."""
+        objective = read_objective("latency" if self.objective == "size" else self.objective)
+        for more in MORE_TIME:
+            try:
+                return map_nests([layer.nest], chip, objective, budget_s=more * self.budget_s)
+            except DoesNotFitError:
+                continue
+        return map_nests([layer.nest], chip, objective)
 
 
 def price(pricing: Pricing, weights: Sequence[Weight], stored: Sequence[Sequence[StoredWeight | None]], progress: Progress) -> Costs:

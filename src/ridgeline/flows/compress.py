@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -20,15 +20,18 @@ from ridgeline.flows.folder import check_replaceable, output_folder
 if TYPE_CHECKING:
     from ridgeline.algorithm.onnx.compressible import Weight
     from ridgeline.algorithm.onnx.load import Loaded
+    from ridgeline.algorithm.onnx.rounded import Rounded
     from ridgeline.algorithm.passes.compress import Choice, StoredWeight
     from ridgeline.explore.compress import Outcome, Point
     from ridgeline.explore.compression import Costs, Samples, Study
     from ridgeline.flows.progress import Progress
+    from ridgeline.hardware.chip import Chip
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 OBJECTIVES = ("latency", "energy", "size")
 BATCH = 32  # images that run at once, where the file lets them
 NOISE_IMAGES = 32
+MOST_ACTIVATIONS = 1 << 14  # of a batch, from which a scale is found
 ANY_SIZE = (1024, 1024, 1024)  # of a product, to ask whether a chip runs it
 PRICED = 0.5  # of the budget that the mapper has, shared by its questions
 QUESTIONS_S = (0.2, 10.0)  # of a question to the mapper, at least and at most
@@ -46,6 +49,7 @@ class CompressOptions:
     test: Path | None = None
     formats: str = "int8,int4,flint4,mxfp4,nvfp4"
     sparsity: str = "none"
+    activations: str = "none"
     chip: str | None = None
     objective: str = "latency"
     metric: str = "cosine"
@@ -92,6 +96,7 @@ def _names(text: str) -> list[str]:
 def compress(options: CompressOptions, progress: Progress) -> Compressed:
     """Raises InputError or UnsupportedError; then nothing is written."""
     from ridgeline.algorithm.metric import read_metric
+    from ridgeline.algorithm.onnx.compressed import lifted
     from ridgeline.algorithm.onnx.compressible import Variants, array, constants_as_initialisers, read_weights
     from ridgeline.explore.compression import Study, samples, store_all
 
@@ -100,19 +105,20 @@ def compress(options: CompressOptions, progress: Progress) -> Compressed:
     _check(options)
     choices = _runnable(options, choices, progress)
     progress.step("reading the network")
-    loaded = constants_as_initialisers(source.read_file(options.network))
+    loaded = lifted(constants_as_initialisers(source.read_file(options.network)))
     weights = [weight for weight in read_weights(loaded) if not _is_kept(options, weight)]
     if not weights:
         raise InputError(f"--keep '{options.keep}' keeps every weight as it is; nothing is left to compress")
     arrays = {weight.name: array(loaded, weight) for weight in weights}
     calibration_data, test_data = _data(options, loaded, progress)
     metric = read_metric(options.metric, labels=calibration_data.labels is not None and test_data.labels is not None)
-    variants, batch = Variants(loaded, weights, arrays), _batch(loaded)
+    batch = _batch(loaded)
+    seen = _seen(options, loaded, weights, calibration_data, batch)
+    variants = Variants(loaded, weights, arrays, seen.rounded)
     calibration = samples(variants, calibration_data.arrays, calibration_data.labels, batch)
     test = samples(variants, test_data.arrays, test_data.labels, batch)
     progress.step("storing every weight in every format")
-    moments = _moments(loaded, weights, calibration) if options.compensate else {}
-    stored = store_all(weights, arrays, choices, moments, progress.advance)
+    stored = store_all(weights, arrays, choices, seen.moments, progress.advance)
     study = Study(weights=weights, choices=choices, stored=stored, variants=variants, metric=metric)
     progress.step("costs")
     costs = _costs(options, study, progress)
@@ -124,16 +130,22 @@ def compress(options: CompressOptions, progress: Progress) -> Compressed:
     told = _Told(options=options, limit=limit, study=study, costs=costs, outcome=outcome, losses=losses, calibration=calibration, test=test)
     summary = told.summary()
     best = {weights[number].name: item for number, item in enumerate(told.chosen())}
-    summary["files"] = _write(options, loaded, best, summary, test, study, start)
+    rounded = {name: how for name, how in seen.rounded.items() if best[name].choice.activations != "none"}
+    made = _Made(loaded=loaded, weights=best, rounded=rounded)
+    summary["files"] = _write(options, made, summary, test, study, start)
     return Compressed(summary=summary, failure=_failure(summary))
 
 
 def _check(options: CompressOptions) -> None:
     """What can be said at once. Raises InputError."""
+    from ridgeline.algorithm.onnx.rounded import check_rounding
+
     if options.objective not in OBJECTIVES:
         raise InputError(f"--objective '{options.objective}' is none of {', '.join(OBJECTIVES)}")
     if options.chip is None and options.objective != "size":
         raise InputError(f"--objective {options.objective} is of a chip; name one with --chip, or take --objective size")
+    if options.activations != "none":
+        check_rounding(options.activations)
     if options.out is not None:
         check_replaceable(options.out)
 
@@ -142,19 +154,16 @@ def _runnable(options: CompressOptions, choices: Sequence[Choice], progress: Pro
     """The pairs of format and pattern that the chip runs; what else was asked for is told. Raises UnsupportedError for a format or a pattern that it
     runs with none of the others."""
     from ridgeline.errors import UnsupportedError
-    from ridgeline.formats import read_format
     from ridgeline.hardware.chip import read_chip
-    from ridgeline.mapping.running import running
 
     if options.chip is None:
-        return list(choices)
+        return [replace(choice, activations=options.activations) for choice in choices]
     kept: list[Choice] = []
     refused: list[tuple[Choice, UnsupportedError]] = []
     chip = read_chip(options.chip)
     for choice in choices:
         try:
-            running(chip, weight=choice.format_name, weight_bits=read_format(choice.format_name).bits, pattern=choice.pattern, size=ANY_SIZE)
-            kept.append(choice)
+            kept.append(_on_chip(chip, choice, options.activations))
         except UnsupportedError as error:
             refused.append((choice, error))
     for choice, error in refused:
@@ -163,6 +172,26 @@ def _runnable(options: CompressOptions, choices: Sequence[Choice], progress: Pro
     if refused:
         progress.note(f"chip '{chip.name}' does not run {', '.join(choice.name for choice, _ in refused)}: left out")
     return kept
+
+
+def _on_chip(chip: Chip, choice: Choice, activations: str) -> Choice:
+    """With activations in that format where the chip multiplies such weights by them, else in its own. Raises UnsupportedError."""
+    from ridgeline.errors import UnsupportedError
+    from ridgeline.formats import read_format
+    from ridgeline.mapping.running import running
+
+    def ask(inputs: str | None) -> None:
+        bits = read_format(choice.format_name).bits
+        running(chip, weight=choice.format_name, weight_bits=bits, input=inputs, pattern=choice.pattern, size=ANY_SIZE)
+
+    if activations not in ("none", chip.format):
+        try:
+            ask(activations)
+            return replace(choice, activations=activations)
+        except UnsupportedError:
+            pass
+    ask(chip.format)
+    return choice
 
 
 def _is_kept(options: CompressOptions, weight: Weight) -> bool:
@@ -207,25 +236,41 @@ def _batch(loaded: Loaded) -> int:
     return min(fixed) if fixed else BATCH
 
 
-def _moments(loaded: Loaded, weights: Sequence[Weight], calibration: Samples) -> dict[str, Array]:
-    """Of each weight's inputs, over all layers that share it."""
-    from ridgeline.algorithm.onnx.compressible import activations, moments
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Seen:
+    """What calibration tells of each weight's inputs: moments, and how they are rounded."""
 
+    moments: Mapping[str, Array]
+    rounded: Mapping[str, Rounded]
+
+
+def _seen(options: CompressOptions, loaded: Loaded, weights: Sequence[Weight], data: Data, batch: int) -> _Seen:
+    """Over all layers that share a weight."""
+    from ridgeline.algorithm.onnx.compressible import activations, moments
+    from ridgeline.algorithm.onnx.rounded import rounding
+    from ridgeline.algorithm.passes.compress import SEARCH
+
+    is_rounded = options.activations != "none"
+    if not options.compensate and not is_rounded:
+        return _Seen(moments={}, rounded={})
     rng = np.random.default_rng(SEED)
     found: dict[str, Array] = {}
-    names = [name for weight in weights for name in weight.inputs]
-    for values in activations(loaded, names, _batches(calibration)):
+    some: dict[str, list[Array]] = {weight.name: [] for weight in weights}
+    for values in activations(loaded, [name for weight in weights for name in weight.inputs], _batches(data.arrays, batch)):
         for weight in weights:
             for name in weight.inputs:
-                made = moments(weight, values[name], rng)
+                made = moments(weight, values[name], rng) if options.compensate else None
                 if made is not None:
                     found[weight.name] = found[weight.name] + made if weight.name in found else made
-    return found
+                if is_rounded:
+                    some[weight.name].append(rng.choice(values[name].reshape(-1), MOST_ACTIVATIONS))
+    rounded = {name: rounding(np.concatenate(each), options.activations, SEARCH) for name, each in some.items() if is_rounded}
+    return _Seen(moments=found, rounded=rounded)
 
 
-def _batches(samples: Samples) -> Iterator[Mapping[str, Array]]:
-    for at in range(0, samples.images, samples.batch):
-        yield {name: array[at : at + samples.batch] for name, array in samples.feeds.items()}
+def _batches(feeds: Mapping[str, Array], batch: int) -> Iterator[Mapping[str, Array]]:
+    for at in range(0, len(next(iter(feeds.values()))), batch):
+        yield {name: array[at : at + batch] for name, array in feeds.items()}
 
 
 def _costs(options: CompressOptions, study: Study, progress: Progress) -> Costs:
@@ -309,8 +354,8 @@ class _Told:
         before = {} if self.options.chip is None else {"time_s_before": plain.time_s, "energy_pj_before": plain.energy_pj}
         return {
             "weight": weight.name, "layers": list(weight.layers), "shape": list(weight.shape), "format": stored.choice.format,
-            "pattern": stored.choice.pattern, "bits_per_element": stored.bits_per_element, "bytes": -(-stored.bits // 8),
-            "loss_alone": self.losses[number][choice], **on_chip, **before,
+            "pattern": stored.choice.pattern, "activations": stored.choice.activations, "bits_per_element": stored.bits_per_element,
+            "bytes": -(-stored.bits // 8), "loss_alone": self.losses[number][choice], **on_chip, **before,
         }  # fmt: skip
 
     def _single(self, choice: int) -> dict[str, Any]:
@@ -340,9 +385,16 @@ def _failure(summary: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _write(
-    options: CompressOptions, loaded: Loaded, best: Mapping[str, StoredWeight], summary: dict[str, Any], test: Samples, study: Study, start: float
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Made:
+    """The network, and what its weights and their inputs become."""
+
+    loaded: Loaded
+    weights: Mapping[str, StoredWeight]
+    rounded: Mapping[str, Rounded]
+
+
+def _write(options: CompressOptions, chosen: _Made, summary: dict[str, Any], test: Samples, study: Study, start: float) -> dict[str, Any]:
     """The folder, if one is asked for; and what the written file loses in stock onnxruntime."""
     from ridgeline.algorithm.onnx.compressed import compress as compressed
     from ridgeline.algorithm.onnx.compressed import save
@@ -353,13 +405,13 @@ def _write(
     if options.out is None:
         return {}
     with output_folder(options.out) as folder:
-        made = compressed(loaded, {name: item.encoded for name, item in best.items()})
+        made = compressed(chosen.loaded, {name: item.encoded for name, item in chosen.weights.items()}, chosen.rounded)
         save(made, folder / MODEL)
         sparse = {
             name: None if item.mask is None else Sparse(pattern=item.choice.pattern, axes=study.place(name).reduction, mask=item.mask)
-            for name, item in best.items()
+            for name, item in chosen.weights.items()
         }
-        write_packed(folder / PACKED, {name: (item.encoded, sparse[name]) for name, item in best.items()})
+        write_packed(folder / PACKED, {name: (item.encoded, sparse[name]) for name, item in chosen.weights.items()})
         summary["loss"] |= _written(folder / MODEL, test, study)
         summary["as_floats"] = list(made.as_floats)
         summary["time_s"] = round(perf_counter() - start, 3)
@@ -375,7 +427,7 @@ def _written(path: Path, test: Samples, study: Study) -> dict[str, float]:
     found: dict[str, float] = {}
     for key, exact in (("file", False), ("file_exact", True)):
         loaded = session(path, exact=exact)
-        parts = [call(loaded, feeds) for feeds in _batches(test)]
+        parts = [call(loaded, feeds) for feeds in _batches(test.feeds, test.batch)]
         made = {name: np.concatenate([np.atleast_1d(part[name]) for part in parts]) for name in test.reference}
         found[key] = study.metric.loss(made, test.reference, test.labels)
     return found

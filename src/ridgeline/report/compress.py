@@ -70,7 +70,8 @@ def layers(summary: Mapping[str, Any]) -> Figure:
 
 
 def _choice(layer: Mapping[str, Any]) -> str:
-    return layer["format"] if layer["pattern"] == "none" else f"{layer['format']} {layer['pattern']}"
+    parts = (layer["format"], layer["pattern"], layer["activations"])
+    return parts[0] + f" {parts[1]}" * (parts[1] != "none") + f" x {parts[2]}" * (parts[2] != "none")
 
 
 def _laid_out(figure: Figure) -> Figure:

@@ -9,12 +9,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from ridgeline.algorithm.onnx.compressed import OPSET, compress, save
+from ridgeline.algorithm.onnx.compressed import OPSET, compress, lifted, save
 from ridgeline.algorithm.onnx.compressible import Variants, Weight, activations, array, constants_as_initialisers, moments, read_weights
 from ridgeline.algorithm.onnx.load import Loaded, load_model
+from ridgeline.algorithm.onnx.rounded import check_rounding, rounding
 from ridgeline.algorithm.onnx.runtime import call, run, session
 from ridgeline.errors import InputError
-from ridgeline.formats import quantise, read_format
+from ridgeline.formats import Search, quantise, read_format
 
 SHAPES = {"w1": (5, 3, 3, 3), "w2": (180, 7), "w3": (9, 7)}
 SCALARS = ("int2", "int3", "int4", "int6", "int8", "e4m3", "e5m2", "e2m1", "flint4", "flint5", "pot4", "nf4", "olive4", "olive-flint4")
@@ -42,7 +43,7 @@ def network(opset: int = 21, *, constant: bool = False) -> bytes:
 
 
 def read(opset: int = 21) -> tuple[Loaded, tuple[Weight, ...], dict[str, np.ndarray]]:
-    loaded = constants_as_initialisers(load_model(network(opset)))
+    loaded = lifted(constants_as_initialisers(load_model(network(opset))))
     weights = read_weights(loaded)
     return loaded, weights, {weight.name: array(loaded, weight) for weight in weights}
 
@@ -104,6 +105,29 @@ def test_file_computes_what_the_codes_stand_for(name: str, granularity: str, ops
     found = call(session(made.model.SerializeToString(), exact=True), images())["y"]
     wanted = Variants(loaded, weights, arrays).run(images(), {key: item.decode() for key, item in encoded.items()})["y"]
     assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("name", ["int8", "e4m3", "e5m2"])
+def test_inputs_are_rounded_where_the_run_says_so(name: str) -> None:
+    """Against rounding by hand, and the file against the session that switches."""
+    loaded, weights, arrays = read()
+    how = rounding(images()["x"], name, Search(least=0.5, most=1.0, step=0.05))
+    variants = Variants(loaded, weights, arrays, {"w1": how})
+    np.testing.assert_array_equal(variants.run(images())["y"], Variants(loaded, weights, arrays).run(images())["y"])
+    levels = read_format(name)
+    rounded = levels.decode(levels.encode(images()["x"] / np.float32(how.scale))) * how.scale  # type: ignore[attr-defined]
+    by_hand = Variants(loaded, weights, arrays).run({"x": rounded.astype(np.float32)})["y"]
+    switched = variants.run(images(), rounded={"w1"})["y"]
+    assert np.abs(switched - by_hand).max() <= 1e-4 * np.abs(by_hand).max()
+    made = compress(loaded, {"w3": quantise(arrays["w3"], read_format("int8"))}, {"w1": how})
+    found = call(session(made.model.SerializeToString(), exact=True), images())["y"]
+    wanted = variants.run(images(), {"w3": quantise(arrays["w3"], read_format("int8")).decode()}, {"w1"})["y"]
+    assert np.abs(found - wanted).max() <= 1e-2 * np.abs(wanted).max()
+
+
+def test_refused_rounding() -> None:
+    with pytest.raises(InputError, match="activations in int4 are not what onnxruntime computes; take int8, e4m3, e5m2, or none"):
+        check_rounding("int4")
 
 
 def test_codes_are_stored_packed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -21,6 +21,7 @@ import onnx_ir as ir
 import onnxscript.version_converter
 
 from ridgeline.algorithm.onnx.load import Loaded
+from ridgeline.algorithm.onnx.rounded import Rounded, round_inputs
 from ridgeline.algorithm.onnx.weights import give_back, serialised
 from ridgeline.algorithm.onnx.writer import Attribute, initializer, node
 from ridgeline.errors import UnsupportedError
@@ -66,10 +67,11 @@ class Compressed:
     as_floats: tuple[str, ...]
 
 
-def compress(loaded: Loaded, encoded: Mapping[str, Encoded]) -> Compressed:
-    """The network with those weights in their formats. Raises UnsupportedError where its operators cannot be lifted to an opset that has them."""
-    model, weights = _lifted(loaded)
-    model.ir_version = max(model.ir_version, IR)
+def compress(loaded: Loaded, encoded: Mapping[str, Encoded], rounded: Mapping[str, Rounded] | None = None) -> Compressed:
+    """A lifted network with those weights in their formats, and what meets those of `rounded` rounded."""
+    model = onnx.ModelProto()
+    model.CopyFrom(loaded.model)
+    round_inputs(model, rounded or {}, switched=False)
     graph, floats, nodes = model.graph, list[str](), list[onnx.NodeProto]()
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     for name, item in encoded.items():
@@ -82,15 +84,17 @@ def compress(loaded: Loaded, encoded: Mapping[str, Encoded]) -> Compressed:
     copies = [*nodes, *(onnx.NodeProto.FromString(one.SerializeToString()) for one in graph.node)]
     del graph.node[:]
     graph.node.extend(copies)
-    return Compressed(model=model, weights={name: held for name, held in weights.items() if name not in encoded}, as_floats=tuple(floats))
+    return Compressed(model=model, weights={name: held for name, held in loaded.weights.items() if name not in encoded}, as_floats=tuple(floats))
 
 
-def _lifted(loaded: Loaded) -> tuple[onnx.ModelProto, dict[str, Array]]:
+def lifted(loaded: Loaded) -> Loaded:
+    """The network in an opset that has what compressed weights need. Raises UnsupportedError where its operators cannot be lifted to it."""
     version = max((entry.version for entry in loaded.model.opset_import if entry.domain in ("", "ai.onnx")), default=OPSET)
     if version >= OPSET:
         model = onnx.ModelProto()
         model.CopyFrom(loaded.model)
-        return model, dict(loaded.weights)
+        model.ir_version = max(model.ir_version, IR)
+        return replace(loaded, model=model)
     held = cast("Any", ir.serde.deserialize_model(loaded.model))
     give_back(held, loaded.weights)
     logging.getLogger("onnxscript.version_converter").setLevel(logging.ERROR)  # it tells that older opsets take the other way
@@ -100,7 +104,9 @@ def _lifted(loaded: Loaded) -> tuple[onnx.ModelProto, dict[str, Array]]:
         raise UnsupportedError(f"{loaded.name} is of opset {version} and cannot be lifted to {OPSET}: {error}; export it with that") from error
     if held.opset_imports.get("", 0) < OPSET:
         raise UnsupportedError(f"{loaded.name} is of opset {version} and cannot be lifted to {OPSET}; export it with that")
-    return serialised(held)
+    model, weights = serialised(held)
+    model.ir_version = max(model.ir_version, IR)
+    return replace(loaded, model=model, weights=weights)
 
 
 def _write(parts: _Parts, name: str, item: Encoded, kind: int) -> bool:

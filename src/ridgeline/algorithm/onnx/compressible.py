@@ -11,6 +11,7 @@ import onnx
 import onnx.helper
 
 from ridgeline.algorithm.onnx.load import Loaded
+from ridgeline.algorithm.onnx.rounded import Rounded, round_inputs, switch
 from ridgeline.algorithm.onnx.runtime import call, session
 from ridgeline.algorithm.onnx.weights import array_of
 from ridgeline.errors import InputError
@@ -150,21 +151,28 @@ _PLACES: Mapping[str, Callable[[onnx.NodeProto, tuple[int, ...]], Weight | None]
 
 
 class Variants:
-    """The network in one session of onnxruntime, whose weights come with each run."""
+    """The network in one session of onnxruntime, whose weights come with each run. What meets those of `rounded` is rounded in runs that say so."""
 
-    def __init__(self, loaded: Loaded, weights: Sequence[Weight], arrays: Mapping[str, Array]) -> None:
+    def __init__(
+        self, loaded: Loaded, weights: Sequence[Weight], arrays: Mapping[str, Array], rounded: Mapping[str, Rounded] | None = None
+    ) -> None:
         model = onnx.ModelProto()
         model.CopyFrom(loaded.model)
+        self._rounded = frozenset(rounded or {})
+        round_inputs(model, rounded or {}, switched=True)
         self._types = _make_inputs(model, {weight.name for weight in weights})
         beside = {name: held for name, held in loaded.weights.items() if name not in self._types}
         self._session = session(model.SerializeToString(), weights=beside)
         self._arrays = {name: np.asarray(arrays[name], kind) for name, kind in self._types.items()}
         self.outputs = tuple(output.name for output in loaded.model.graph.output)
 
-    def run(self, feeds: Mapping[str, Array], changed: Mapping[str, Array] | None = None) -> dict[str, Array]:
-        """The outputs, with other numbers for some weights."""
+    def run(
+        self, feeds: Mapping[str, Array], changed: Mapping[str, Array] | None = None, rounded: Collection[str] = ()
+    ) -> dict[str, Array]:
+        """The outputs, with other numbers for some weights, and with what meets those of `rounded` rounded."""
         others = {name: np.asarray(held, self._types[name]) for name, held in (changed or {}).items()}
-        return call(self._session, {**feeds, **self._arrays, **others})
+        switches = {switch(name): np.array(name in rounded) for name in self._rounded}
+        return call(self._session, {**feeds, **self._arrays, **others, **switches})
 
 
 def _make_inputs(model: onnx.ModelProto, names: Collection[str]) -> dict[str, np.dtype[Any]]:

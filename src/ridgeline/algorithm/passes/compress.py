@@ -28,14 +28,18 @@ DENSE = "none"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """`format` as the user names it, `int4`, or `int4@64` with a scale for every 64 inputs; `pattern` one that `read_pattern` reads, or none."""
+    """`format` as the user names it, `int4`, or `int4@64` with a scale for every 64 inputs; `pattern` one that `read_pattern` reads, or none;
+    `activations` the format that inputs are rounded to, or none."""
 
     format: str
     pattern: str = DENSE
+    activations: str = DENSE
 
     @property
     def name(self) -> str:
-        return self.format if self.pattern == DENSE else f"{self.format} {self.pattern}"
+        """int8 2:4 x int8."""
+        stored = self.format if self.pattern == DENSE else f"{self.format} {self.pattern}"
+        return stored if self.activations == DENSE else f"{stored} x {self.activations}"
 
     @property
     def format_name(self) -> str:

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from ridgeline.flows.build import Built as Built
     from ridgeline.flows.build import build as build
     from ridgeline.flows.check import Settings as Settings
+    from ridgeline.flows.compress import CompressOptions as CompressOptions
+    from ridgeline.flows.compress import compress as compress
     from ridgeline.flows.options import Options as Options
     from ridgeline.flows.show import show as show
     from ridgeline.flows.source import read_model as read_model
     from ridgeline.flows.verify import Verified as Verified
     from ridgeline.flows.verify import verify as verify
+    from ridgeline.formats import read_format as read_format
     from ridgeline.hardware.device import Device as Device
     from ridgeline.hardware.device import device_names as device_names
     from ridgeline.hardware.device import read_device as read_device
@@ -26,6 +29,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Built": "ridgeline.flows.build:Built",
+    "CompressOptions": "ridgeline.flows.compress:CompressOptions",
     "Device": "ridgeline.hardware.device:Device",
     "Network": "ridgeline.algorithm.onnx.network:Network",
     "Options": "ridgeline.flows.options:Options",
@@ -33,8 +37,10 @@ _HOMES = {
     "Settings": "ridgeline.flows.check:Settings",
     "Verified": "ridgeline.flows.verify:Verified",
     "build": "ridgeline.flows.build:build",
+    "compress": "ridgeline.flows.compress:compress",
     "device_names": "ridgeline.hardware.device:device_names",
     "read_device": "ridgeline.hardware.device:read_device",
+    "read_format": "ridgeline.formats:read_format",
     "read_model": "ridgeline.flows.source:read_model",
     "show": "ridgeline.flows.show:show",
     "verify": "ridgeline.flows.verify:verify",

@@ -33,12 +33,13 @@ def test_way_back(tmp_path_factory: pytest.TempPathFactory, rows: int, columns: 
     write_packed(path, {"a.weight": (encoded, sparse)})
     found = read_packed(path)["a.weight"]
     assert np.array_equal(found, encoded.decode() if sparse is None else np.where(sparse.mask, encoded.decode(), np.float32(0)))
+    bits = read_format(name).bits
+    scales = (encoded.bits - bits * values.size) // 8
     if sparse is None:
-        assert packed_size(encoded, None) == -(-read_format(name).bits * values.size // 8) + (encoded.bits - read_format(name).bits * values.size) // 8
+        assert packed_size(encoded, None) == -(-bits * values.size // 8) + scales
     else:
-        rest = (encoded.bits - read_format(name).bits * values.size) // 8
         stored, metadata = read_pattern(rule).sizes(rows, columns, sparse.mask)
-        assert packed_size(encoded, sparse) == -(-read_format(name).bits * stored // 8) + -(-metadata // 8) + rest
+        assert packed_size(encoded, sparse) == -(-bits * stored // 8) + -(-metadata // 8) + scales
 
 
 def test_pairs_are_not_parted(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ridgeline.flows import source
 from ridgeline.flows.data import Data, Input, noise, read_data
 from ridgeline.flows.design import write_json
 from ridgeline.flows.folder import check_replaceable, output_folder
+from ridgeline.flows.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from ridgeline.algorithm.onnx.compressible import Weight
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ridgeline.algorithm.passes.compress import Choice, StoredWeight
     from ridgeline.explore.compress import Outcome, Point
     from ridgeline.explore.compression import Costs, Samples, Study
-    from ridgeline.flows.progress import Progress
     from ridgeline.hardware.chip import Chip
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -93,14 +93,14 @@ def _names(text: str) -> list[str]:
     return list(dict.fromkeys(filter(None, (part.strip() for part in text.split(",")))))
 
 
-def compress(options: CompressOptions, progress: Progress) -> Compressed:
+def compress(options: CompressOptions, progress: Progress | None = None) -> Compressed:
     """Raises InputError or UnsupportedError; then nothing is written."""
     from ridgeline.algorithm.metric import read_metric
     from ridgeline.algorithm.onnx.compressed import lifted
     from ridgeline.algorithm.onnx.compressible import Variants, array, constants_as_initialisers, read_weights
     from ridgeline.explore.compression import Study, samples, store_all
 
-    start = perf_counter()
+    start, progress = perf_counter(), progress or Silent()
     limit, choices = read_loss(options.loss), read_choices(options)
     _check(options)
     choices = _runnable(options, choices, progress)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ridgeline.errors import InputError
+from ridgeline.errors import InputError, RidgelineError, UnsupportedError
 from ridgeline.flows import source
 from ridgeline.flows.data import Data, Input, noise, read_data
 from ridgeline.flows.design import write_json
@@ -35,6 +35,7 @@ MOST_ACTIVATIONS = 1 << 14  # of a batch, from which a scale is found
 ANY_SIZE = (1024, 1024, 1024)  # of a product, to ask whether a chip runs it
 PRICED = 0.5  # of the budget that the mapper has, shared by its questions
 QUESTIONS_S = (0.2, 10.0)  # of a question to the mapper, at least and at most
+SEEN = 0.6  # of the calibration data, to which codes and scales are fitted
 HELD_BACK = 0.05  # of the loss that is allowed, for data that the search does not see
 SEED = 0
 MODEL, PACKED, SUMMARY, REPORT = "compressed.onnx", "weights.npz", "compress.json", "report.html"
@@ -113,9 +114,10 @@ def compress(options: CompressOptions, progress: Progress | None = None) -> Comp
     calibration_data, test_data = _data(options, loaded, progress)
     metric = read_metric(options.metric, labels=calibration_data.labels is not None and test_data.labels is not None)
     batch = _batch(loaded)
-    seen = _seen(options, loaded, weights, calibration_data, batch)
+    seen_data, measured_data = _parted(options, calibration_data)
+    seen = _seen(options, loaded, weights, seen_data, batch)
     variants = Variants(loaded, weights, arrays, seen.rounded)
-    calibration = samples(variants, calibration_data.arrays, calibration_data.labels, batch)
+    calibration = samples(variants, measured_data.arrays, measured_data.labels, batch)
     test = samples(variants, test_data.arrays, test_data.labels, batch)
     progress.step("storing every weight in every format")
     stored = store_all(weights, arrays, choices, seen.moments, progress.advance)
@@ -151,20 +153,19 @@ def _check(options: CompressOptions) -> None:
 
 
 def _runnable(options: CompressOptions, choices: Sequence[Choice], progress: Progress) -> list[Choice]:
-    """The pairs of format and pattern that the chip runs; what else was asked for is told. Raises UnsupportedError for a format or a pattern that it
-    runs with none of the others."""
-    from ridgeline.errors import UnsupportedError
+    """The pairs of format and pattern that the chip runs; what else was asked for is told. Raises what the chip says of a format or a pattern that
+    it runs with none of the others."""
     from ridgeline.hardware.chip import read_chip
 
     if options.chip is None:
         return [replace(choice, activations=options.activations) for choice in choices]
     kept: list[Choice] = []
-    refused: list[tuple[Choice, UnsupportedError]] = []
+    refused: list[tuple[Choice, RidgelineError]] = []
     chip = read_chip(options.chip)
     for choice in choices:
         try:
             kept.append(_on_chip(chip, choice, options.activations))
-        except UnsupportedError as error:
+        except (UnsupportedError, InputError) as error:
             refused.append((choice, error))
     for choice, error in refused:
         if all(other.format != choice.format for other in kept) or all(other.pattern != choice.pattern for other in kept):
@@ -175,8 +176,8 @@ def _runnable(options: CompressOptions, choices: Sequence[Choice], progress: Pro
 
 
 def _on_chip(chip: Chip, choice: Choice, activations: str) -> Choice:
-    """With activations in that format where the chip multiplies such weights by them, else in its own. Raises UnsupportedError."""
-    from ridgeline.errors import UnsupportedError
+    """With activations in that format where the chip multiplies such weights by them, else in its own. Raises UnsupportedError, or InputError for
+    what depends on the values."""
     from ridgeline.formats import read_format
     from ridgeline.mapping.running import running
 
@@ -213,6 +214,14 @@ def _data(options: CompressOptions, loaded: Loaded, progress: Progress) -> tuple
     if data.images < 2:
         raise InputError(f"data '{options.data}' holds {data.images} image; give 2 or more, or others with --test-data")
     middle = data.images // 2
+    return data.first(middle), _after(data, middle)
+
+
+def _parted(options: CompressOptions, data: Data) -> tuple[Data, Data]:
+    """Of the calibration data, what codes and scales are fitted to, and what losses are measured on: codes lose less on what they are fitted to."""
+    if data.images < 2 or (not options.compensate and options.activations == "none"):
+        return data, data
+    middle = min(data.images - 1, max(1, round(SEEN * data.images)))
     return data.first(middle), _after(data, middle)
 
 

@@ -946,7 +946,7 @@ def _key(p, s, slot, key):
             held = np.int64(0)
             for other in range(b + 1):
                 if p.boundary_level[other] == p.boundary_level[b]:
-                    held += np.int64(_held_bits(p, s.tile, other, slot + 1))
+                    held += np.int64(64 * _held_bits(p, s.tile, other, slot + 1))
             key[n], key[n + 1] = held >> 31, held & 0x7FFFFFFF
             n += 2
         # A boundary that waits or slides on holds a tile of its own.

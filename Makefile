@@ -1,11 +1,12 @@
 # make demo   set up, then the main job: from an ONNX file to a verified accelerator (build/digits)
 # make test   set up, then lint, types, layers and tests
 # make bench  the measured figures
+# make bench-gpu  those of an NVIDIA GPU, where one and torch are at hand
 # make clean  removes what was built; the virtual environment stays
 
 .POSIX:
 .SUFFIXES:
-.PHONY: demo test bench clean setup setup-dev
+.PHONY: demo test bench bench-gpu clean setup setup-dev
 
 VENV = .venv
 RUN = $(VENV)/bin
@@ -23,6 +24,9 @@ test: setup-dev
 
 bench: setup-dev
 	$(RUN)/python -m bench
+
+bench-gpu: setup-dev
+	$(RUN)/python -m bench gpu
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

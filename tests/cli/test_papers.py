@@ -31,7 +31,10 @@ def test_a_table_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_all_papers(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "reproduce", "all", "--json")
     assert (status, [item["paper"] for item in json.loads(out)["papers"]]) == (0, list(papers.PAPERS.names()))
-    status, out, _ = run(capsys, "reproduce", "all")
+
+
+def test_a_table_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "reproduce", "fpga15")
     assert "FPGA 2015, doi 10.1145/2684746.2689060" in out
 
 

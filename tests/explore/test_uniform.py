@@ -69,7 +69,7 @@ def brute(study: Study) -> float:
     return best
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(studies())
 def test_the_optimum_is_that_of_brute_force(study: Study) -> None:
     least = brute(study)

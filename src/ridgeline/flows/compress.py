@@ -129,7 +129,10 @@ def compress(options: CompressOptions, progress: Progress | None = None) -> Comp
     progress.step("choosing")
     outcome = study.search(costs.worths(options.objective), losses, (1 - HELD_BACK) * limit, calibration)
     progress.step("testing on other data")
-    told = _Told(options=options, limit=limit, study=study, costs=costs, outcome=outcome, losses=losses, calibration=calibration, test=test)
+    told = _Told(
+        options=options, limit=limit, study=study, costs=costs, outcome=outcome, losses=losses, images=calibration_data.images,
+        calibration=calibration, test=test,
+    )  # fmt: skip
     summary = told.summary()
     best = {weights[number].name: item for number, item in enumerate(told.chosen())}
     rounded = {name: how for name, how in seen.rounded.items() if best[name].choice.activations != "none"}
@@ -307,6 +310,7 @@ class _Told:
     costs: Costs
     outcome: Outcome
     losses: Sequence[Sequence[float]]
+    images: int  # to calibrate on, of which losses are measured on those of `calibration`
     calibration: Samples
     test: Samples
 
@@ -324,7 +328,7 @@ class _Told:
             "metric": options.metric,
             "limit": self.limit,
             "loss": {"calibration": best.loss, "test": self._tested(best)},
-            "images": {"calibration": self.calibration.images, "test": self.test.images},
+            "images": {"calibration": self.images, "measured": self.calibration.images, "test": self.test.images},
             "total": self._total(best.choices),
             "before": self._before(),
             "weights": {"compressed": len(study.weights), "elements": elements},

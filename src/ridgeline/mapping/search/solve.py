@@ -30,7 +30,8 @@ from ridgeline.mapping.search.reason import why_none
 from ridgeline.mapping.search.space import Space, SpaceName, least_energy, least_energy_anywhere, spaces, unrollings
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-WIDTHS = (20, 200, 1_500, 12_000, 100_000)  # states of a slot that go on: a state takes 1.8 KB, and four times as many grow from them
+HURRIED_LOOK = 20  # states of a slot that go on at first where time is short
+WIDTHS = (200, 1_500, 12_000, 100_000)  # states of a slot that go on: a state takes 1.8 KB, and four times as many grow from them
 PARALLEL = 20_000  # states of a slot from which it is worth the threads
 THREADS = 2
 HURRIED = (1, 20)  # states that go on once the budget is spent: to end, or to find a first mapping
@@ -219,14 +220,15 @@ class _Run:
         loops, which seldom hold better mappings, come a width later."""
         even = [space for space in self.prepared.spaces if space.is_even]
         others = [space for space in self.prepared.spaces if not space.is_even]
-        for width, behind in zip(WIDTHS, (None, *WIDTHS), strict=False):
+        widths = WIDTHS if self.stop is None else (HURRIED_LOOK, *WIDTHS)
+        for width, behind in zip(widths, (None, *widths), strict=False):
             for space in even:
                 self._search_open(space, width)
             proven = all(self._is_proven(space) for space in even)
             if behind is not None and not proven:
                 self._search_others(others, behind)
             if proven:
-                for later in dict.fromkeys((WIDTHS[0], *WIDTHS[WIDTHS.index(width) :])):
+                for later in dict.fromkeys((widths[0], *widths[widths.index(width) :])):
                     self._search_others(others, later)
                 break
 

@@ -35,6 +35,7 @@ FIGURES = {
     "stored-resources": "bench.stored_resources:measure",
     "fmax": "bench.fmax:measure",
     "demo": "bench.demo:measure",
+    "sparsity": "bench.sparsity:measure",
 }
 
 

@@ -13,7 +13,7 @@ from ridgeline.errors import InputError
 from ridgeline.formats.sparsity import kernels
 from ridgeline.formats.sparsity.matrix import Array, Axis, Mask, as_matrix, as_tensor, axes_of, bits_of, codes_of, index_bits, padded
 from ridgeline.formats.sparsity.packed import PackedSparse
-from ridgeline.formats.sparsity.pattern import Pattern
+from ridgeline.formats.sparsity.pattern import Pattern, scored_as_is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,15 @@ class Grouped(Pattern):
     def matrix_mask(self, scores: Array) -> Mask:
         return self._kept(scores, magnitude=False)
 
+    def magnitude_mask(self, matrix: Array) -> Mask:
+        """`matrix_mask` of the magnitudes, without an array of them."""
+        return self._kept(matrix, magnitude=True)
+
     def _kept(self, matrix: Array, *, magnitude: bool) -> Mask:
         mask, sizes = np.zeros(matrix.shape, np.bool_), self.groups(matrix.shape[1])
-        kernels.in_threads(lambda start, stop: kernels.keep(matrix, sizes, magnitude, (start, stop), mask), *matrix.shape)
+        kernels.in_threads(
+            lambda start, stop: kernels.keep(matrix, sizes, magnitude, (start, stop), mask), matrix.shape[0], matrix.shape[1]
+        )
         return mask
 
     def defined_mask(self, scores: Array) -> Mask:
@@ -53,12 +59,12 @@ class Grouped(Pattern):
         return mask.reshape(whole.shape)[:, : scores.shape[1]]
 
     def prune(self, values: Array, axis: Axis = -1) -> tuple[Mask, PackedSparse]:
-        if values.dtype not in (np.float32, np.float64):
+        if not scored_as_is(values):
             return super().prune(values, axis)
         axes = axes_of(values.shape, axis)
         matrix = as_matrix(values, axes)
         self.fit(matrix)
-        mask = self._kept(matrix, magnitude=True)
+        mask = self.magnitude_mask(matrix)
         kept, metadata = self.stored(matrix, mask)
         return as_tensor(mask, values.shape, axes), PackedSparse(
             pattern=self, shape=values.shape, axes=axes, values=kept, metadata=metadata
@@ -66,14 +72,18 @@ class Grouped(Pattern):
 
     def stored(self, values: Array, mask: Mask) -> tuple[Array, NDArray[np.uint8]]:
         groups, width, kept = self.groups(values.shape[1])
-        count, bits = self.sizes(*values.shape, None)
+        count, bits = self.sizes(values.shape[0], values.shape[1], None)
         out, metadata = np.empty(count, values.dtype), np.zeros(-(-bits // 8), np.uint8)
         raw = np.dtype(f"u{values.dtype.itemsize}")
         layout = (groups, width, kept, index_bits(width), self.interleaved)
         into = out.view(raw)
-        bad = kernels.in_threads(
-            lambda start, stop: kernels.pack(values.view(raw), mask, layout, (start, stop), into, metadata), *values.shape
-        )
+
+        def run(start: int, stop: int) -> int:
+            if (width, kept, values.shape[1] % 8) == (4, 2, 0) and not self.interleaved:
+                return kernels.pack_pairs(values.view(raw), mask.view(np.uint8), (start, stop), into, metadata)
+            return kernels.pack(values.view(raw), mask, layout, (start, stop), into, metadata)
+
+        bad = kernels.in_threads(run, values.shape[0], values.shape[1])
         if bad >= 0:
             raise self._too_many(*divmod(bad, groups), kept)
         return out, metadata
@@ -83,9 +93,10 @@ class Grouped(Pattern):
         groups, width, kept = self.groups(columns)
         split = padded(mask, (rows, groups * width)).reshape(rows, groups, width)
         if split.sum(axis=2).max() > kept:
-            raise self._too_many(*np.argwhere(split.sum(axis=2) > kept)[0], kept)
-        index = np.sort(np.argsort(~split, axis=2, kind="stable")[:, :, :kept], axis=2)
-        places = np.arange(rows * groups).reshape(rows, groups, 1) * width + index
+            row, group = np.argwhere(split.sum(axis=2) > kept)[0]
+            raise self._too_many(int(row), int(group), kept)
+        index: NDArray[np.int64] = np.sort(np.argsort(np.logical_not(split), axis=2, kind="stable")[:, :, :kept], axis=2)
+        places = np.arange(rows * groups, dtype=np.int64).reshape((rows, groups, 1)) * width + index
         if self.interleaved:
             index, places = index.swapaxes(1, 2), places.swapaxes(1, 2)
         return places.reshape(-1), bits_of(index, index_bits(width))

@@ -76,7 +76,7 @@ def from_bytes(data: bytes) -> PackedSparse:
     pattern = read_pattern(header.pattern, pad=header.pad)
     axes_of(header.shape, header.axes)
     body = data[start:]
-    if kind.kind not in "biuf" or len(body) < count * kind.itemsize:
+    if kind.kind not in "biuf" or kind.itemsize > 8 or len(body) < count * kind.itemsize:
         raise InputError(f"packed sparse tensor of {count} values of type {kind} has {len(body)} bytes; pack it anew")
     values = np.frombuffer(body, kind, count)
     metadata = np.frombuffer(body, np.uint8, offset=values.nbytes)

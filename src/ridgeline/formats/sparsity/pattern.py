@@ -85,8 +85,8 @@ class Pattern(ABC):
             raise InputError(
                 f"sparsity: values of shape {values.shape} and a mask of {mask.dtype}, shape {mask.shape}; give a bool for each value"
             )
-        if values.dtype.kind not in "biuf":
-            raise InputError(f"sparsity: values of type {values.dtype} cannot be packed; give integers or floats")
+        if values.dtype.kind not in "biuf" or values.dtype.itemsize > 8:
+            raise InputError(f"sparsity: values of type {values.dtype} cannot be packed; give integers or floats of up to 64 bits")
         axes = axes_of(values.shape, axis)
         self._divides(*matrix_shape(values.shape, axes))
         kept, metadata = self.stored(as_matrix(values, axes), as_matrix(mask, axes))
@@ -132,7 +132,12 @@ class Pattern(ABC):
 
 
 def _floats(scores: Array) -> Array:
-    return scores if scores.dtype in (np.float32, np.float64) else scores.astype(np.float64)
+    return scores if scored_as_is(scores) else scores.astype(np.float64)
+
+
+def scored_as_is(scores: Array) -> bool:
+    """Of a type that the kernels take: float32 or float64 in the machine's byte order."""
+    return scores.dtype.str in (np.dtype(np.float32).str, np.dtype(np.float64).str)
 
 
 def checked_percent(percent: float) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ridgeline.errors import InputError
 from ridgeline.formats.sparsity.banks import NOfM
@@ -20,7 +21,9 @@ CHUNK = 1 << 14  # blocks whose sums are held at a time
 
 @dataclass(frozen=True, kw_only=True)
 class Transposable(NOfM):
-    """Stored as 2:4 along the rows. Blocks over the edge see zeros there; of equal sums the mask wins whose first differing index is lower."""
+    """Stored as 2:4 along the rows. Squares as scores keep the most energy.
+
+    Blocks over the edge see zeros there; of equal sums the mask wins whose first differing index is lower."""
 
     n: int = 2
     m: int = 4
@@ -39,8 +42,11 @@ class Transposable(NOfM):
         chosen = MASKS[np.concatenate(best)].reshape(rows // 4, columns // 4, 4, 4).swapaxes(1, 2).reshape(rows, columns)
         return np.ascontiguousarray(chosen[: scores.shape[0], : scores.shape[1]])
 
-    def stored(self, values: Array, mask: Mask) -> tuple[Array, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
-        rows, columns = self.padded_shape(*mask.shape)
+    def magnitude_mask(self, matrix: Array) -> Mask:
+        return self.matrix_mask(np.abs(matrix))
+
+    def stored(self, values: Array, mask: Mask) -> tuple[Array, NDArray[np.uint8]]:
+        rows, columns = self.padded_shape(mask.shape[0], mask.shape[1])
         each = padded(mask, (rows, columns)).reshape(rows // 4, 4, columns).sum(axis=1)
         if each.max() > 2:
             row, column = np.argwhere(each > 2)[0]

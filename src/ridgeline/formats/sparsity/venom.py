@@ -62,7 +62,7 @@ class Venom(Pattern):
             raise InputError(
                 f"sparsity: the mask keeps more than 4 columns of a block or {self.n} of its row, against {self.name}; make it by `mask`"
             )
-        kept = self._first(~used)
+        kept = self._first(np.logical_not(used))
         gathered = np.take_along_axis(blocks, kept[:, None], axis=3)
         _, index = self.inner.arranged(gathered.reshape(-1, 4))
         bits = np.concatenate([bits_of(kept, index_bits(self.m)), index])

@@ -66,6 +66,7 @@ def test_refused() -> None:
         lambda: pool_needed(np.ones((3, 4)), 2),
         lambda: pool_needed(np.ones(4), 2),
         lambda: hit_rate(np.ones(3, bool), np.ones(4, bool)),
+        lambda: hit_rate(np.ones(0, bool), np.ones(0, bool)),
     ):
         with pytest.raises(InputError, match=r"^sparsity: [^\n]+$"):
             act()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from itertools import product as pairs
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.formats.sparsity import counts, from_bytes, product, read_pattern, wanda_scores
 from ridgeline.formats.sparsity.grouped import Grouped
+from ridgeline.formats.sparsity.packed import PREFIX
 
 NAMES = ["none", "unstructured:75%", "row:62.5%", "balanced3:80%", "bank16:50%", "bank100:90%", "2:4", "3:7", "1:1"]
 NAMES += ["transposable2:4", "4:2:8", "3:1:5", "block8x8:70%", "block2x3:50%", "bitmap", "bitmap4x4"]
@@ -204,6 +206,7 @@ def test_counts_and_scores() -> None:
     due = [[int(mask[r : r + 4, c : c + 5].sum()) for c in range(0, 13, 5)] for r in range(0, 10, 4)]
     assert counts(mask, (4, 5)).tolist() == due
     assert wanda_scores(np.array([[-2.0, 1.0]]), np.array([1.0, 3.0])).tolist() == [[2.0, 3.0]]
+    assert wanda_scores(np.array([[-128]], np.int8), np.ones(1)).tolist() == [[128.0]]
 
 
 @pytest.mark.parametrize(
@@ -248,9 +251,30 @@ def test_refused_input() -> None:
     ]
     acts += [lambda: pattern.pack(ones.astype(complex), ones > 9), lambda: product(pattern.prune(ones)[1], np.ones((7, 2)))]
     acts += [lambda: wanda_scores(ones, np.ones(4)), lambda: pattern.storage_bits((4, 8), 8, mask=np.ones((4, 4), bool))]
+    acts += [lambda: pattern.mask(ones.astype(complex)), lambda: pattern.mask(ones.astype(str))]
     for act in acts:
         with pytest.raises(InputError, match=r"^sparsity: [^\n]+$"):
             act()
+
+
+@given(st.sampled_from(["row", "unstructured", "bank8", "balanced3", "block2x2"]), st.integers(0, 10**11 - 1))
+def test_shares_of_nine_digits_are_read_as_named(stem: str, billionths: int) -> None:
+    pattern = read_pattern(f"{stem}:{billionths // 10**9}.{billionths % 10**9:09d}%")
+    assert read_pattern(pattern.name) == pattern
+
+
+@pytest.mark.parametrize(("name", "last"), [("1:3", b"\xff"), ("bitmap", b"\xff"), ("unstructured:50%", b"")])
+def test_metadata_that_places_no_values_is_refused(name: str, last: bytes) -> None:
+    """Under a checksum that is right."""
+    whole = read_pattern(name).prune(np.arange(1, 13, dtype=np.float32).reshape(2, 6))[1].to_bytes()
+    body = whole[PREFIX.size : -1] + last
+    prefix = PREFIX.pack(*PREFIX.unpack(whole[: PREFIX.size])[:4], crc32(body))
+    read = from_bytes(prefix + body)
+    with pytest.raises(InputError, match=r"^packed sparse tensor in [^\n]+ does not place"):
+        read.unpack()
+    if not isinstance(read.pattern, Grouped):
+        with pytest.raises(InputError, match=r"^packed sparse tensor in [^\n]+ does not place"):
+            product(read, np.ones(6))
 
 
 @given(st.sampled_from(NAMES), st.data())

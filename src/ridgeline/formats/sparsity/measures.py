@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from ridgeline.errors import InputError
 from ridgeline.formats.sparsity import kernels
 from ridgeline.formats.sparsity.matrix import Array, Axis, Mask, as_matrix, axes_of, padded, up
+from ridgeline.formats.sparsity.pattern import floats
 
 
 def wanda_scores(weights: Array, activation_norms: Array) -> Array:
     """|w| times the norm of the input activations of its column (Sun et al., Wanda, ICLR'24): weights (rows, columns), norms (columns,)."""
     if weights.ndim != 2 or activation_norms.shape != weights.shape[1:]:
         raise InputError(f"sparsity: weights of shape {weights.shape} and norms of shape {activation_norms.shape}; give one norm a column")
-    return np.abs(weights) * activation_norms
+    return np.abs(floats(weights)) * activation_norms
 
 
 def counts(mask: Mask, tile: tuple[int, int], axis: Axis = -1) -> NDArray[np.int64]:

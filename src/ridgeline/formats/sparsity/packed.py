@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -45,7 +46,7 @@ class PackedSparse:
         """The dense tensor, zero where nothing is kept."""
         rows, columns = self.matrix_shape
         whole = np.zeros(self.pattern.padded_shape(rows, columns), self.values.dtype)
-        whole.reshape(-1)[self.places()] = self.values
+        whole.reshape(-1)[_checked_places(self)] = self.values
         return as_tensor(np.ascontiguousarray(whole[:rows, :columns]), self.shape, self.axes)
 
     def to_bytes(self) -> bytes:
@@ -123,4 +124,14 @@ def product(packed: PackedSparse, dense: Array) -> Array:
 
 def multiply_at(packed: PackedSparse, right: Array, out: Array) -> None:
     columns = packed.pattern.padded_shape(*packed.matrix_shape)[1]
-    kernels.multiply_at(packed.values.astype(out.dtype), packed.places(), columns, right, out)
+    kernels.multiply_at(packed.values.astype(out.dtype), _checked_places(packed), columns, right, out)
+
+
+def _checked_places(packed: PackedSparse) -> NDArray[np.int64]:
+    """Raises InputError for metadata that places more or fewer values, or any outside."""
+    found, area = packed.places(), prod(packed.pattern.padded_shape(*packed.matrix_shape))
+    if found.size != packed.values.size or found.max(initial=0) >= area:
+        raise InputError(
+            f"packed sparse tensor in {packed.pattern.name} has {packed.values.size} values that its metadata does not place; pack it anew"
+        )
+    return found

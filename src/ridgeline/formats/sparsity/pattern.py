@@ -75,7 +75,7 @@ class Pattern(ABC):
     def mask(self, scores: Array, axis: Axis = -1) -> Mask:
         """True where a weight stays: the highest scores do, and of equal ones those with the lowest index. Raises InputError for NaN."""
         axes = axes_of(scores.shape, axis)
-        matrix = as_matrix(_floats(scores), axes)
+        matrix = as_matrix(floats(scores), axes)
         self.fit(matrix)
         return as_tensor(self.matrix_mask(matrix), scores.shape, axes)
 
@@ -94,11 +94,12 @@ class Pattern(ABC):
 
     def prune(self, values: Array, axis: Axis = -1) -> tuple[Mask, PackedSparse]:
         """The mask by magnitude, and what it packs."""
-        mask = self.mask(np.abs(_floats(values)), axis)
+        mask = self.mask(np.abs(floats(values)), axis)
         return mask, self.pack(values, mask, axis)
 
     def storage_bits(self, shape: tuple[int, ...], value_bits: int, *, axis: Axis = -1, mask: Mask | None = None) -> int:
-        """Bits of values and metadata, padding included, headers not. Where the values decide, `mask` is needed."""
+        """Bits of values and metadata, padding included, headers not. Where the values decide, `mask` says how many; without
+        it as many stay as the name says, and by `bitmap` all."""
         axes = axes_of(shape, axis)
         rows, columns = matrix_shape(shape, axes)
         self._divides(rows, columns)
@@ -131,7 +132,9 @@ class Pattern(ABC):
             )
 
 
-def _floats(scores: Array) -> Array:
+def floats(scores: Array) -> Array:
+    if scores.dtype.kind not in "biuf":
+        raise InputError(f"sparsity: scores of type {scores.dtype} cannot be ordered; give integers or floats")
     return scores if scored_as_is(scores) else scores.astype(np.float64)
 
 
@@ -151,7 +154,7 @@ def kept_of(count: int, percent: float) -> int:
 
 
 def percent_text(percent: float) -> str:
-    return f"{str(percent).removesuffix('.0')}%"
+    return f"{percent:.9f}".rstrip("0").rstrip(".") + "%"
 
 
 PERCENT = r"(\d{1,2}(?:\.\d{1,9})?)%"

@@ -27,6 +27,6 @@ def pool_needed(predicted: Array, window: int) -> Mask:
 
 def hit_rate(needed: Mask, true: Mask) -> float:
     """The share of outputs for which the prediction and the full layer agree."""
-    if needed.shape != true.shape:
-        raise InputError(f"sparsity: masks of shapes {needed.shape} and {true.shape}; give two of one layer")
+    if needed.shape != true.shape or not true.size:
+        raise InputError(f"sparsity: masks of shapes {needed.shape} and {true.shape}; give two of one layer that has outputs")
     return float((needed == true).mean())

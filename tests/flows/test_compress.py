@@ -136,10 +136,21 @@ def test_the_choice_is_the_chips(tmp_path: Path) -> None:
     assert [(row["format"], row["activations"]) for row in kinds] == [("int8", "int8"), ("int4", "none")]
 
 
-def test_a_format_that_the_chip_lacks() -> None:
-    result = digits("--chip", "h100", "--formats", "int8,olive4")
-    assert "olive4 weights with" in str(result.exception) or "olive4 weights are not run by chip 'h100'" in str(result.exception)
-    assert "would be decoded to" in str(result.exception)
+def test_what_the_chip_lacks() -> None:
+    """Said by name, with what it would fall back to; refused where nothing else is left."""
+    result = digits("--chip", "h100", "--formats", "int8,olive4", "--sparsity", "none,2:4,bank16:50%", "--budget", "1", "--loss", "100%", "--json")
+    assert result.exit_code == 0, result.output
+    assert "left out: olive4 codes pairs, which pattern 2:4 would part" in result.stderr
+    assert "left out: olive4 weights with bfloat16 inputs are not run by chip 'h100': they would be decoded to bfloat16" in result.stderr
+    assert "left out: int8 weights with bfloat16 inputs in pattern bank16:50% are not run by chip 'h100'" in result.stderr
+    assert {row["choice"] for row in told(result)["single"]} == {"int8"}
+    result = digits("--chip", "h100", "--formats", "olive4")
+    assert str(result.exception).startswith("olive4 weights with bfloat16 inputs are not run by chip 'h100': they would be decoded to bfloat16")
+
+
+def test_weights_that_may_not_be_padded() -> None:
+    result = digits(*SIZE, "--formats", "int8", "--sparsity", "2:4", "--no-pad")
+    assert str(result.exception).startswith("weight 'conv1.weight': sparsity: 16 x 9 weights do not divide into 2:4, which needs 16 x 12")
 
 
 def test_layers_that_stay() -> None:

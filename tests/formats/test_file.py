@@ -72,8 +72,18 @@ def test_codes_that_are_missing(tmp_path: Path) -> None:
     write_packed(path, {"w": (quantise(normal(4, 8), read_format("int4")), None)})
     with np.load(path) as held:
         arrays = {name: held[name] for name in held.files}
-    for key, message in (("w/codes", "has 15 bytes of codes, not 16"), ("w/scales", "has 2 scales, not 1")):
+    for key, message in (("w/codes", "has 15 codes of uint8, not 16 of uint8"), ("w/scales", "has 2 scales of float32, not 1 of")):
         changed = {**arrays, key: arrays[key][:-1] if key == "w/codes" else np.repeat(arrays[key], 2)}
         np.savez(path, **changed)
         with pytest.raises(InputError, match=message):
             read_packed(path)
+
+
+def test_metadata_that_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "w.npz"
+    write_packed(path, {"w": (quantise(normal(4, 40), read_format("m2xfp")), None)})
+    with np.load(path) as held:
+        arrays = {name: held[name] for name in held.files if name != "w/metadata"}
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match="has 0 metadata of uint8, not 5 of uint8"):
+        read_packed(path)

@@ -26,6 +26,7 @@ from ridgeline.errors import CheckFailedError
 @click.option("--loss", default="1%", show_default=True, help="The most that the metric may lose against the float network.")
 @click.option("--keep", default="", help="Layers whose names hold this text stay as they are.")
 @click.option("--compensate/--round", default=True, help="Choose codes so that the errors of a channel make up for each other, or the nearest.")
+@click.option("--pad/--no-pad", default=True, help="Pad weights that do not divide into a pattern, and count that; or refuse them.")
 @click.option("--budget", "budget_s", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Seconds that the mapper shares.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for compressed.onnx, weights.npz, compress.json and report.html.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")

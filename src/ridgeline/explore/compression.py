@@ -1,29 +1,29 @@
-"""What a network loses with each choice of a format and a pattern for each weight, and what the choices cost on a chip."""
+"""What a network loses with each choice of a format and a pattern for each weight."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import inf, prod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-import msgspec
 import numpy as np
 
-from ridgeline.algorithm.layers import Layer
 from ridgeline.algorithm.metric import Metric
-from ridgeline.algorithm.onnx.compressible import Variants, Weight
-from ridgeline.algorithm.passes.compress import DENSE, Choice, Place, StoredWeight, store
-from ridgeline.errors import DoesNotFitError, InputError
-from ridgeline.explore.compress import Choices, Outcome, Table, search
+from ridgeline.algorithm.onnx.compressible import Variants, Weight, activations, moments
+from ridgeline.algorithm.onnx.load import Loaded
+from ridgeline.algorithm.onnx.rounded import Rounded, rounding
+from ridgeline.algorithm.passes.compress import DENSE, SEARCH, Choice, StoredWeight, store
+from ridgeline.errors import InputError, RidgelineError, UnsupportedError
+from ridgeline.explore.loss_search import Choices, Outcome, Table, search
+from ridgeline.formats import read_format
 from ridgeline.hardware.chip import Chip
 from ridgeline.mapping.running import running
-from ridgeline.mapping.search.network import NetworkFound, map_nests, nest_key, read_objective
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Progress: TypeAlias = Callable[[int, int], None]
-REDUCED = ("c", "r", "q", "t")  # axes of a nest that a product adds up along
-MORE_TIME = (1, 4, 16)  # times its budget that a question gets
+MOST_ACTIVATIONS = 1 << 14  # of a batch, from which a scale is found
+ANY_SIZE = (1024, 1024, 1024)  # of a product, to ask whether a chip runs it
+SEED = 0
 SENSED = 16  # images on which single changes are measured
 DECODED_BYTES = 1 << 30  # of weights that are held ready
 
@@ -51,52 +51,104 @@ class Samples:
 
 
 def samples(variants: Variants, feeds: Mapping[str, Array], labels: Array | None, batch: int) -> Samples:
-    return Samples(feeds=feeds, labels=labels, batch=batch, reference=outputs(variants, feeds, batch, {}))
+    return Samples(feeds=feeds, labels=labels, batch=batch, reference=outputs(variants.run, feeds, batch))
 
 
-def outputs(
-    variants: Variants, feeds: Mapping[str, Array], batch: int, changed: Mapping[str, Array], rounded: Collection[str] = ()
-) -> dict[str, Array]:
-    """All outputs, (images, ...). Raises InputError for an output without a leading axis of images."""
+def outputs(run: Callable[[Mapping[str, Array]], Mapping[str, Array]], feeds: Mapping[str, Array], batch: int) -> dict[str, Array]:
+    """All outputs, (images, ...), a batch at a time. Raises InputError for an output without a leading axis of images."""
+    made = [run(part) for part in batches(feeds, batch)]
+    joined = {name: np.concatenate([np.atleast_1d(part[name]) for part in made]) for name in made[0]}
     images = len(next(iter(feeds.values())))
-    made = [variants.run({name: array[at : at + batch] for name, array in feeds.items()}, changed, rounded) for at in range(0, images, batch)]
-    joined = {name: np.concatenate([np.atleast_1d(part[name]) for part in made]) for name in variants.outputs}
     wrong = next((name for name, array in joined.items() if len(array) != images), None)
     if wrong is not None:
         raise InputError(f"output '{wrong}' has {len(joined[wrong]):,} rows for {images:,} images; what is lost is measured image by image")
     return joined
 
 
+def batches(feeds: Mapping[str, Array], batch: int) -> Iterator[dict[str, Array]]:
+    for at in range(0, len(next(iter(feeds.values()))), batch):
+        yield {name: array[at : at + batch] for name, array in feeds.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Calibration:
+    """What calibration tells of what meets each weight: the moments to compensate errors by, and how it is rounded. By the weight's name."""
+
+    moments: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    rounded: Mapping[str, Rounded] = field(default_factory=dict[str, Rounded])
+
+
+def calibrate(loaded: Loaded, weights: Sequence[Weight], parts: Iterable[Mapping[str, Array]], *, compensate: bool, rounding_to: str) -> Calibration:
+    """Over all layers that share a weight. `rounding_to` is a format, or none."""
+    is_rounded = rounding_to != DENSE
+    if not compensate and not is_rounded:
+        return Calibration()
+    rng = np.random.default_rng(SEED)
+    found: dict[str, Array] = {}
+    some: dict[str, list[Array]] = {weight.name: [] for weight in weights}
+    met = [(weight, name) for weight in weights for name in weight.inputs]
+    for values in activations(loaded, [name for _, name in met], iter(parts)):
+        for weight, name in met:
+            made = moments(weight, values[name], rng) if compensate else None
+            if made is not None:
+                found[weight.name] = found[weight.name] + made if weight.name in found else made
+            if is_rounded:
+                some[weight.name].append(rng.choice(values[name].reshape(-1), MOST_ACTIVATIONS))
+    rounded = {name: rounding(np.concatenate(each), rounding_to, SEARCH) for name, each in some.items() if is_rounded}
+    return Calibration(moments=found, rounded=rounded)
+
+
+def runnable(chip: Chip, choices: Sequence[Choice], rounding_to: str) -> tuple[list[Choice], list[tuple[Choice, RidgelineError]]]:
+    """The choices that the chip runs, with inputs in that format where it multiplies by them, else in its own; and why it does not run the others."""
+    kept: list[Choice] = []
+    refused: list[tuple[Choice, RidgelineError]] = []
+    for choice in choices:
+        try:
+            kept.append(_on_chip(chip, choice, rounding_to))
+        except (UnsupportedError, InputError) as error:  # the latter for what depends on the values
+            refused.append((choice, error))
+    return kept, refused
+
+
+def _on_chip(chip: Chip, choice: Choice, rounding_to: str) -> Choice:
+    def ask(inputs: str | None) -> None:
+        bits = read_format(choice.format_name).bits
+        running(chip, weight=choice.format_name, weight_bits=bits, input=inputs, pattern=choice.pattern, size=ANY_SIZE)
+
+    if rounding_to not in (DENSE, chip.format):
+        try:
+            ask(rounding_to)
+            return replace(choice, activations=rounding_to)
+        except UnsupportedError:
+            pass
+    ask(chip.format)
+    return choice
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Study:
-    """`stored[weight][choice]`: None where a weight does not take the choice."""
+    """`stored[weight][choice]`."""
 
     weights: Sequence[Weight]
     choices: Sequence[Choice]
-    stored: Sequence[Sequence[StoredWeight | None]]
+    stored: Sequence[Sequence[StoredWeight]]
     variants: Variants
     metric: Metric
     decoded: dict[tuple[int, int], Array] = field(default_factory=dict[tuple[int, int], Array])
-
-    def place(self, name: str) -> Place:
-        return place_of(next(weight for weight in self.weights if weight.name == name))
 
     def loss(self, choices: Mapping[int, int], measured: Samples) -> float:
         """With those weights at those choices, the others as they are."""
         changed = {self.weights[weight].name: self._decoded(weight, choice) for weight, choice in choices.items()}
         rounded = {self.weights[weight].name for weight, choice in choices.items() if self.choices[choice].activations != DENSE}
-        made = outputs(self.variants, measured.feeds, measured.batch, changed, rounded)
+        made = outputs(lambda feeds: self.variants.run(feeds, changed, rounded), measured.feeds, measured.batch)
         return self.metric.loss(made, measured.reference, measured.labels)
 
     def _decoded(self, weight: int, choice: int) -> Array:
         key = weight, choice
         if key not in self.decoded:
-            stored = self.stored[weight][choice]
-            if stored is None:
-                raise KeyError(key)
             while self.decoded and sum(array.nbytes for array in self.decoded.values()) > DECODED_BYTES:
                 del self.decoded[next(iter(self.decoded))]
-            self.decoded[key] = stored.decode()
+            self.decoded[key] = self.stored[weight][choice].decode()
         return self.decoded[key]
 
     def single_losses(self, measured: Samples, progress: Progress) -> Table:
@@ -105,8 +157,8 @@ class Study:
         table: list[list[float]] = []
         for weight, row in enumerate(self.stored):
             losses: list[float] = []
-            for choice, stored in enumerate(row):
-                losses.append(inf if stored is None else self.loss({weight: choice}, some))
+            for choice in range(len(row)):
+                losses.append(self.loss({weight: choice}, some))
                 done += 1
                 progress(done, len(self.stored) * len(row))
             table.append(losses)
@@ -119,108 +171,15 @@ class Study:
         return search(costs, losses, limit, measure)
 
 
-def place_of(weight: Weight) -> Place:
-    return Place(channel=weight.channel, reduction=weight.reduction, along=weight.along)
-
-
 def store_all(
     weights: Sequence[Weight], arrays: Mapping[str, Array], choices: Sequence[Choice], moments: Mapping[str, Array], progress: Progress
-) -> list[list[StoredWeight | None]]:
+) -> list[list[StoredWeight]]:
     """Every weight in every choice. Raises InputError for weights that are not finite, naming the weight."""
-    table: list[list[StoredWeight | None]] = []
+    table: list[list[StoredWeight]] = []
     for number, weight in enumerate(weights):
         try:
-            table.append([store(arrays[weight.name], place_of(weight), choice, moments.get(weight.name)) for choice in choices])
+            table.append([store(arrays[weight.name], weight.place, choice, moments.get(weight.name)) for choice in choices])
         except InputError as error:
             raise InputError(f"weight '{weight.name}': {error}") from error
         progress(number + 1, len(weights))
     return table
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """Of all layers of a weight, or of a network; `bits` are stored."""
-
-    time_s: float = 0.0
-    energy_pj: float = 0.0
-    bits: int = 0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(time_s=self.time_s + other.time_s, energy_pj=self.energy_pj + other.energy_pj, bits=self.bits + other.bits)
-
-    def of(self, objective: str) -> float:
-        return {"latency": self.time_s, "energy": self.energy_pj, "size": float(self.bits)}[objective]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
-    """`table[weight][choice]`, None where the weight does not take it; `rest` is of layers without such weights, `plain` of each weight as it was."""
-
-    table: Sequence[Sequence[Cost | None]]
-    plain: Sequence[Cost]
-    rest: Cost
-
-    def worths(self, objective: str) -> Table:
-        return [[inf if cost is None else cost.of(objective) for cost in row] for row in self.table]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pricing:
-    """Layers on a chip, mapped for an objective; equal questions are asked once. `budget_s` is for each."""
-
-    chip: Chip | None
-    objective: str
-    layers: Mapping[str, Sequence[Layer]]  # by the name of the node
-    budget_s: float
-    known: dict[object, Cost] = field(default_factory=dict[object, Cost])
-
-    def cost(self, weight: Weight, stored: StoredWeight | None) -> Cost:
-        """Of a weight's layers; as it was, in the chip's own format, where `stored` is None."""
-        bits = weight.elements * 32 if stored is None else stored.bits
-        if self.chip is None:
-            return Cost(bits=bits)
-        made = Cost()
-        for layer in (layer for name in weight.layers for layer in self.layers.get(name, ())):
-            made += self._mapped(layer, self.chip if stored is None else self._running(self.chip, stored, layer))
-        return Cost(time_s=made.time_s, energy_pj=made.energy_pj, bits=bits)
-
-    def rest(self, weights: Collection[Weight]) -> Cost:
-        if self.chip is None:
-            return Cost()
-        taken = {name for weight in weights for name in weight.layers}
-        others = (layer for name, layers in self.layers.items() if name not in taken for layer in layers)
-        return sum((self._mapped(layer, self.chip) for layer in others), Cost())
-
-    def _running(self, chip: Chip, stored: StoredWeight, layer: Layer) -> Chip:
-        choice, axes = stored.choice, layer.nest.axes
-        columns, depth = axes.get("m", 1), prod(axes[axis] for axis in REDUCED if axis in axes)
-        size = layer.nest.iterations // (columns * depth), columns, depth
-        bits = round(stored.bits_per_element, 3)
-        inputs = chip.format if choice.activations == DENSE else choice.activations
-        return running(chip, weight=choice.format_name, weight_bits=bits, input=inputs, pattern=choice.pattern, size=size)
-
-    def _mapped(self, layer: Layer, chip: Chip) -> Cost:
-        key = nest_key(layer.nest), msgspec.json.encode(chip)
-        if key not in self.known:
-            found = self._found(layer, chip)
-            self.known[key] = Cost(time_s=found.cycles / (chip.clock_mhz * 1e6), energy_pj=found.energy_pj)
-        return self.known[key]
-
-    def _found(self, layer: Layer, chip: Chip) -> NetworkFound:
-        """With more time where a first mapping takes it. Raises DoesNotFitError."""
-        objective = read_objective("latency" if self.objective == "size" else self.objective)
-        for more in MORE_TIME:
-            try:
-                return map_nests([layer.nest], chip, objective, budget_s=more * self.budget_s)
-            except DoesNotFitError:
-                continue
-        return map_nests([layer.nest], chip, objective)
-
-
-def price(pricing: Pricing, weights: Sequence[Weight], stored: Sequence[Sequence[StoredWeight | None]], progress: Progress) -> Costs:
-    """Raises UnsupportedError for a format or pattern that the chip does not run."""
-    table: list[list[Cost | None]] = []
-    for number, (weight, row) in enumerate(zip(weights, stored, strict=True)):
-        table.append([None if item is None else pricing.cost(weight, item) for item in row])
-        progress(number + 1, len(weights))
-    return Costs(table=table, plain=[pricing.cost(weight, None) for weight in weights], rest=pricing.rest(weights))

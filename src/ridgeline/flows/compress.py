@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ridgeline.errors import InputError, RidgelineError, UnsupportedError
 from ridgeline.flows import source
-from ridgeline.flows.data import Data, Input, noise, read_data
+from ridgeline.flows.compress_summary import Told
+from ridgeline.flows.data import Data, noise, read_data
 from ridgeline.flows.design import write_json
+from ridgeline.flows.floats import model_inputs
 from ridgeline.flows.folder import check_replaceable, output_folder
 from ridgeline.flows.progress import Progress, Silent
 
@@ -23,16 +24,12 @@ if TYPE_CHECKING:
     from ridgeline.algorithm.onnx.load import Loaded
     from ridgeline.algorithm.onnx.rounded import Rounded
     from ridgeline.algorithm.passes.compress import Choice, StoredWeight
-    from ridgeline.explore.compress import Outcome, Point
-    from ridgeline.explore.compression import Costs, Samples, Study
-    from ridgeline.hardware.chip import Chip
+    from ridgeline.explore.compression import Samples, Study
+    from ridgeline.explore.pricing import Costs
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 OBJECTIVES = ("latency", "energy", "size")
 BATCH = 32  # images that run at once, where the file lets them
 NOISE_IMAGES = 32
-MOST_ACTIVATIONS = 1 << 14  # of a batch, from which a scale is found
-ANY_SIZE = (1024, 1024, 1024)  # of a product, to ask whether a chip runs it
 PRICED = 0.5  # of the budget that the mapper has, shared by its questions
 QUESTIONS_S = (0.2, 10.0)  # of a question to the mapper, at least and at most
 SEEN = 0.6  # of the calibration data, to which codes and scales are fitted
@@ -57,6 +54,7 @@ class CompressOptions:
     loss: str = "1%"
     keep: str = ""
     compensate: bool = True
+    pad: bool = True
     budget_s: float = 60.0
     out: Path | None = None
 
@@ -80,14 +78,25 @@ def read_loss(text: str) -> float:
     return value
 
 
-def read_choices(options: CompressOptions) -> list[Choice]:
-    """Every format with every pattern. Raises InputError."""
+def read_choices(options: CompressOptions, progress: Progress) -> list[Choice]:
+    """Every format with every pattern; which of them exclude each other is told. Raises InputError, or UnsupportedError where all do."""
     from ridgeline.algorithm.passes.compress import read_choice
 
     formats, patterns = _names(options.formats), _names(options.sparsity)
     if not formats or not patterns:
         raise InputError("--formats and --sparsity take names with commas between them, such as int8,nvfp4 and none,2:4")
-    return [read_choice(name, pattern) for pattern in patterns for name in formats]
+    kept: list[Choice] = []
+    refused: list[UnsupportedError] = []
+    for name, pattern in ((name, pattern) for pattern in patterns for name in formats):
+        try:
+            kept.append(read_choice(name, pattern, pad=options.pad))
+        except UnsupportedError as error:
+            refused.append(error)
+    if not kept:
+        raise refused[0]
+    for error in refused:
+        progress.note(f"left out: {error}")
+    return kept
 
 
 def _names(text: str) -> list[str]:
@@ -99,12 +108,12 @@ def compress(options: CompressOptions, progress: Progress | None = None) -> Comp
     from ridgeline.algorithm.metric import read_metric
     from ridgeline.algorithm.onnx.compressed import lifted
     from ridgeline.algorithm.onnx.compressible import Variants, array, constants_as_initialisers, read_weights
-    from ridgeline.explore.compression import Study, samples, store_all
+    from ridgeline.explore.compression import Study, batches, calibrate, samples, store_all
 
     start, progress = perf_counter(), progress or Silent()
-    limit, choices = read_loss(options.loss), read_choices(options)
+    limit = read_loss(options.loss)
     _check(options)
-    choices = _runnable(options, choices, progress)
+    choices = _runnable(options, read_choices(options, progress), progress)
     progress.step("reading the network")
     loaded = lifted(constants_as_initialisers(source.read_file(options.network)))
     weights = [weight for weight in read_weights(loaded) if not _is_kept(options, weight)]
@@ -115,7 +124,8 @@ def compress(options: CompressOptions, progress: Progress | None = None) -> Comp
     metric = read_metric(options.metric, labels=calibration_data.labels is not None and test_data.labels is not None)
     batch = _batch(loaded)
     seen_data, measured_data = _parted(options, calibration_data)
-    seen = _seen(options, loaded, weights, seen_data, batch)
+    parts = batches(seen_data.arrays, batch)
+    seen = calibrate(loaded, weights, parts, compensate=options.compensate, rounding_to=options.activations)
     variants = Variants(loaded, weights, arrays, seen.rounded)
     calibration = samples(variants, measured_data.arrays, measured_data.labels, batch)
     test = samples(variants, test_data.arrays, test_data.labels, batch)
@@ -129,12 +139,12 @@ def compress(options: CompressOptions, progress: Progress | None = None) -> Comp
     progress.step("choosing")
     outcome = study.search(costs.worths(options.objective), losses, (1 - HELD_BACK) * limit, calibration)
     progress.step("testing on other data")
-    told = _Told(
-        options=options, limit=limit, study=study, costs=costs, outcome=outcome, losses=losses, images=calibration_data.images,
-        calibration=calibration, test=test,
+    told = Told(
+        network=source.network_name(options.network), objective=options.objective, metric=options.metric, chip=options.chip, limit=limit,
+        study=study, costs=costs, outcome=outcome, losses=losses, images=calibration_data.images, calibration=calibration, test=test,
     )  # fmt: skip
     summary = told.summary()
-    best = {weights[number].name: item for number, item in enumerate(told.chosen())}
+    best = {weight.name: item for weight, item in zip(weights, told.chosen(), strict=True)}
     rounded = {name: how for name, how in seen.rounded.items() if best[name].choice.activations != "none"}
     made = _Made(loaded=loaded, weights=best, rounded=rounded)
     summary["files"] = _write(options, made, summary, test, study, start)
@@ -156,46 +166,31 @@ def _check(options: CompressOptions) -> None:
 
 
 def _runnable(options: CompressOptions, choices: Sequence[Choice], progress: Progress) -> list[Choice]:
-    """The pairs of format and pattern that the chip runs; what else was asked for is told. Raises what the chip says of a format or a pattern that
-    it runs with none of the others."""
+    """Those that the chip runs; why it does not run the others is told. Raises what it says of the first where it runs none."""
+    from ridgeline.explore.compression import runnable
     from ridgeline.hardware.chip import read_chip
 
     if options.chip is None:
         return [replace(choice, activations=options.activations) for choice in choices]
-    kept: list[Choice] = []
-    refused: list[tuple[Choice, RidgelineError]] = []
-    chip = read_chip(options.chip)
-    for choice in choices:
-        try:
-            kept.append(_on_chip(chip, choice, options.activations))
-        except (UnsupportedError, InputError) as error:
-            refused.append((choice, error))
-    for choice, error in refused:
-        if all(other.format != choice.format for other in kept) or all(other.pattern != choice.pattern for other in kept):
-            raise error
+    kept, refused = runnable(read_chip(options.chip), choices, options.activations)
+    if not kept:
+        raise refused[0][1]
+    for error in _alone(kept, refused):
+        progress.note(f"left out: {error}")
     if refused:
-        progress.note(f"chip '{chip.name}' does not run {', '.join(choice.name for choice, _ in refused)}: left out")
+        progress.note(f"chip '{options.chip}' runs all but {', '.join(choice.name for choice, _ in refused)} of what was asked for")
     return kept
 
 
-def _on_chip(chip: Chip, choice: Choice, activations: str) -> Choice:
-    """With activations in that format where the chip multiplies such weights by them, else in its own. Raises UnsupportedError, or InputError for
-    what depends on the values."""
-    from ridgeline.formats import read_format
-    from ridgeline.mapping.running import running
-
-    def ask(inputs: str | None) -> None:
-        bits = read_format(choice.format_name).bits
-        running(chip, weight=choice.format_name, weight_bits=bits, input=inputs, pattern=choice.pattern, size=ANY_SIZE)
-
-    if activations not in ("none", chip.format):
-        try:
-            ask(activations)
-            return replace(choice, activations=activations)
-        except UnsupportedError:
-            pass
-    ask(chip.format)
-    return choice
+def _alone(kept: Sequence[Choice], refused: Sequence[tuple[Choice, RidgelineError]]) -> list[RidgelineError]:
+    """What is said of each format and each pattern of which nothing is kept, once."""
+    formats, patterns = {choice.format for choice in kept}, {choice.pattern for choice in kept}
+    found: dict[str, RidgelineError] = {}
+    for choice, error in refused:
+        lost = choice.format if choice.format not in formats else choice.pattern if choice.pattern not in patterns else None
+        if lost is not None:
+            found.setdefault(lost, error)
+    return list(found.values())
 
 
 def _is_kept(options: CompressOptions, weight: Weight) -> bool:
@@ -204,7 +199,7 @@ def _is_kept(options: CompressOptions, weight: Weight) -> bool:
 
 def _data(options: CompressOptions, loaded: Loaded, progress: Progress) -> tuple[Data, Data]:
     """To calibrate and to test on."""
-    inputs = _inputs(loaded)
+    inputs = model_inputs(loaded.model.SerializeToString())
     if options.data is None:
         if any(item.dtype.kind != "f" for item in inputs):
             raise InputError("--data is needed: the network takes whole numbers, and what they mean nobody can guess")
@@ -233,14 +228,6 @@ def _after(data: Data, first: int) -> Data:
     return Data(arrays=arrays, labels=None if data.labels is None else data.labels[first:])
 
 
-def _inputs(loaded: Loaded) -> list[Input]:
-    from ridgeline.algorithm.onnx.inputs import input_shapes, input_types
-
-    model = loaded.model.SerializeToString()
-    types = input_types(model)
-    return [Input(name=name, shape=shape, dtype=types[name]) for name, shape in input_shapes(model).items()]
-
-
 def _batch(loaded: Loaded) -> int:
     from ridgeline.algorithm.onnx.inputs import leading_sizes
 
@@ -248,145 +235,17 @@ def _batch(loaded: Loaded) -> int:
     return min(fixed) if fixed else BATCH
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Seen:
-    """What calibration tells of each weight's inputs: moments, and how they are rounded."""
-
-    moments: Mapping[str, Array]
-    rounded: Mapping[str, Rounded]
-
-
-def _seen(options: CompressOptions, loaded: Loaded, weights: Sequence[Weight], data: Data, batch: int) -> _Seen:
-    """Over all layers that share a weight."""
-    from ridgeline.algorithm.onnx.compressible import activations, moments
-    from ridgeline.algorithm.onnx.rounded import rounding
-    from ridgeline.algorithm.passes.compress import SEARCH
-
-    is_rounded = options.activations != "none"
-    if not options.compensate and not is_rounded:
-        return _Seen(moments={}, rounded={})
-    rng = np.random.default_rng(SEED)
-    found: dict[str, Array] = {}
-    some: dict[str, list[Array]] = {weight.name: [] for weight in weights}
-    for values in activations(loaded, [name for weight in weights for name in weight.inputs], _batches(data.arrays, batch)):
-        for weight in weights:
-            for name in weight.inputs:
-                made = moments(weight, values[name], rng) if options.compensate else None
-                if made is not None:
-                    found[weight.name] = found[weight.name] + made if weight.name in found else made
-                if is_rounded:
-                    some[weight.name].append(rng.choice(values[name].reshape(-1), MOST_ACTIVATIONS))
-    rounded = {name: rounding(np.concatenate(each), options.activations, SEARCH) for name, each in some.items() if is_rounded}
-    return _Seen(moments=found, rounded=rounded)
-
-
-def _batches(feeds: Mapping[str, Array], batch: int) -> Iterator[Mapping[str, Array]]:
-    for at in range(0, len(next(iter(feeds.values()))), batch):
-        yield {name: array[at : at + batch] for name, array in feeds.items()}
-
-
 def _costs(options: CompressOptions, study: Study, progress: Progress) -> Costs:
-    from ridgeline.explore.compression import Pricing, price
+    from ridgeline.explore.pricing import Pricing, price
     from ridgeline.hardware.chip import read_chip
 
     if options.chip is None:
-        return price(Pricing(chip=None, objective=options.objective, layers={}, budget_s=0), study.weights, study.stored, progress.advance)
-    layers: dict[str, list[Any]] = {}
-    for layer in source.read_work(options.network).layers:
-        layers.setdefault(layer.name.partition("[")[0], []).append(layer)
-    kinds = len({tuple(layer.nest.axes.items()) for each in layers.values() for layer in each}) * len(study.choices)
+        return price(Pricing(chip=None, objective=options.objective, layers=(), budget_s=0), study.weights, study.stored, progress.advance)
+    layers = source.read_work(options.network).layers
+    kinds = len({tuple(layer.nest.axes.items()) for layer in layers}) * len(study.choices)
     budget_s = min(max(PRICED * options.budget_s / kinds, QUESTIONS_S[0]), QUESTIONS_S[1])
     pricing = Pricing(chip=read_chip(options.chip), objective=options.objective, layers=layers, budget_s=budget_s)
     return price(pricing, study.weights, study.stored, progress.advance)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Told:
-    """What the summary is made from."""
-
-    options: CompressOptions
-    limit: float
-    study: Study
-    costs: Costs
-    outcome: Outcome
-    losses: Sequence[Sequence[float]]
-    images: int  # to calibrate on, of which losses are measured on those of `calibration`
-    calibration: Samples
-    test: Samples
-
-    def chosen(self) -> list[StoredWeight]:
-        rows = zip(self.study.stored, self.outcome.best.choices, strict=True)
-        return [item for row, choice in rows if (item := row[choice]) is not None]
-
-    def summary(self) -> dict[str, Any]:
-        options, study, best = self.options, self.study, self.outcome.best
-        elements = sum(weight.elements for weight in study.weights)
-        return {
-            "network": source.network_name(options.network),
-            "chip": options.chip,
-            "objective": options.objective,
-            "metric": options.metric,
-            "limit": self.limit,
-            "loss": {"calibration": best.loss, "test": self._tested(best)},
-            "images": {"calibration": self.images, "measured": self.calibration.images, "test": self.test.images},
-            "total": self._total(best.choices),
-            "before": self._before(),
-            "weights": {"compressed": len(study.weights), "elements": elements},
-            "layers": [self._layer(number) for number in range(len(study.weights))],
-            "single": [self._single(number) for number in range(len(study.choices))],
-            "points": [self._point(point) for point in sorted(self.outcome.points, key=lambda point: (point.cost, point.loss))],
-        }
-
-    def _tested(self, point: Point) -> float:
-        return self.study.loss(dict(enumerate(point.choices)), self.test)
-
-    def _total(self, choices: Sequence[int]) -> dict[str, Any]:
-        rows = zip(self.costs.table, choices, strict=True)
-        return self._figures([cost for row, choice in rows if (cost := row[choice]) is not None])
-
-    def _before(self) -> dict[str, Any]:
-        return self._figures(list(self.costs.plain))
-
-    def _figures(self, costs: Sequence[Any]) -> dict[str, Any]:
-        from ridgeline.explore.compression import Cost
-
-        made = sum(costs, Cost())
-        elements = sum(weight.elements for weight in self.study.weights)
-        found: dict[str, Any] = {"weight_bytes": -(-made.bits // 8), "bits_per_weight": made.bits / elements}
-        if self.options.chip is not None:
-            whole = made + self.costs.rest
-            found |= {"time_s": whole.time_s, "energy_pj": whole.energy_pj}
-        return found
-
-    def _layer(self, number: int) -> dict[str, Any]:
-        weight, choice = self.study.weights[number], self.outcome.best.choices[number]
-        stored, cost, plain = self.study.stored[number][choice], self.costs.table[number][choice], self.costs.plain[number]
-        if stored is None or cost is None:
-            raise KeyError(weight.name)
-        on_chip = {} if self.options.chip is None else {"time_s": cost.time_s, "energy_pj": cost.energy_pj}
-        before = {} if self.options.chip is None else {"time_s_before": plain.time_s, "energy_pj_before": plain.energy_pj}
-        return {
-            "weight": weight.name, "layers": list(weight.layers), "shape": list(weight.shape), "format": stored.choice.format,
-            "pattern": stored.choice.pattern, "activations": stored.choice.activations, "bits_per_element": stored.bits_per_element,
-            "bytes": -(-stored.bits // 8), "loss_alone": self.losses[number][choice], **on_chip, **before,
-        }  # fmt: skip
-
-    def _single(self, choice: int) -> dict[str, Any]:
-        """The whole network in one choice."""
-        point = next((each for each in self.outcome.points if set(each.choices) == {choice}), None)
-        name = self.study.choices[choice].name
-        if point is None:
-            return {"choice": name, "loss": None, "test_loss": None, "total": None}
-        return {"choice": name, "loss": point.loss, "test_loss": self._tested(point), "total": self._total(point.choices)}
-
-    def _point(self, point: Point) -> dict[str, Any]:
-        others = [other for other in self.outcome.points if (other.cost, other.loss) != (point.cost, point.loss)]
-        beaten = any(other.cost <= point.cost and other.loss <= point.loss for other in others)
-        kinds = {self.study.choices[choice].name for choice in point.choices}
-        return {
-            "loss": point.loss, "cost": point.cost, "choice": kinds.pop() if len(kinds) == 1 else "mixed", "pareto": not beaten,
-            "best": point is self.outcome.best,
-        }  # fmt: skip
 
 
 def _failure(summary: Mapping[str, Any]) -> str | None:
@@ -411,7 +270,7 @@ def _write(options: CompressOptions, chosen: _Made, summary: dict[str, Any], tes
     """The folder, if one is asked for; and what the written file loses in stock onnxruntime."""
     from ridgeline.algorithm.onnx.compressed import compress as compressed
     from ridgeline.algorithm.onnx.compressed import save
-    from ridgeline.formats.file import Sparse, write_packed
+    from ridgeline.formats.file import write_packed
     from ridgeline.report.compress import render_compress
 
     summary["time_s"] = round(perf_counter() - start, 3)
@@ -420,11 +279,7 @@ def _write(options: CompressOptions, chosen: _Made, summary: dict[str, Any], tes
     with output_folder(options.out) as folder:
         made = compressed(chosen.loaded, {name: item.encoded for name, item in chosen.weights.items()}, chosen.rounded)
         save(made, folder / MODEL)
-        sparse = {
-            name: None if item.mask is None else Sparse(pattern=item.choice.pattern, axes=study.place(name).reduction, mask=item.mask)
-            for name, item in chosen.weights.items()
-        }
-        write_packed(folder / PACKED, {name: (item.encoded, sparse[name]) for name, item in chosen.weights.items()})
+        write_packed(folder / PACKED, {name: (item.encoded, item.sparse) for name, item in chosen.weights.items()})
         summary["loss"] |= _written(folder / MODEL, test, study)
         summary["as_floats"] = list(made.as_floats)
         summary["time_s"] = round(perf_counter() - start, 3)
@@ -436,11 +291,10 @@ def _write(options: CompressOptions, chosen: _Made, summary: dict[str, Any], tes
 def _written(path: Path, test: Samples, study: Study) -> dict[str, float]:
     """What the file itself loses, as stock onnxruntime runs it, and with activations in float where it would round them."""
     from ridgeline.algorithm.onnx.runtime import call, session
+    from ridgeline.explore.compression import outputs
 
     found: dict[str, float] = {}
     for key, exact in (("file", False), ("file_exact", True)):
-        loaded = session(path, exact=exact)
-        parts = [call(loaded, feeds) for feeds in _batches(test.feeds, test.batch)]
-        made = {name: np.concatenate([np.atleast_1d(part[name]) for part in parts]) for name in test.reference}
+        made = outputs(partial(call, session(path, exact=exact)), test.feeds, test.batch)
         found[key] = study.metric.loss(made, test.reference, test.labels)
     return found

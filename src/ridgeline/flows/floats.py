@@ -19,10 +19,14 @@ CHUNK = 16  # images at a time
 
 def network_inputs(network: Network) -> tuple[Input, ...]:
     """The inputs of the file."""
+    return model_inputs(network.model)
+
+
+def model_inputs(model: bytes) -> tuple[Input, ...]:
     from ridgeline.algorithm.onnx.inputs import input_shapes, input_types
 
-    types = input_types(network.model)
-    return tuple(Input(name=name, shape=shape, dtype=types[name]) for name, shape in input_shapes(network.model).items())
+    types = input_types(model)
+    return tuple(Input(name=name, shape=shape, dtype=types[name]) for name, shape in input_shapes(model).items())
 
 
 def values(network: Network, names: Sequence[str], arrays: Mapping[str, Array]) -> dict[str, Array]:

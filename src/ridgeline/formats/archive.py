@@ -24,11 +24,20 @@ PREFIX = Struct("<4sHIII")  # magic, version, bytes of the header's text, checks
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a tensor is stored."""
+
     format: str
     shape: tuple[int, ...]
     granularity: str
     axis: int
     group: int
+
+    def layout(self, format: Format) -> Layout:
+        """Raises InputError for one that cannot be."""
+        if any(size < 1 for size in self.shape):
+            raise InputError(f"packed tensor's header gives shape {self.shape}; sizes are 1 or more")
+        placed = layout(self.shape, self.granularity, None if self.granularity == "tensor" else self.axis, self.group or None)
+        return format.checked(placed) if isinstance(format, Whole) else placed
 
 
 def pack(encoded: Encoded) -> bytes:
@@ -55,11 +64,8 @@ def unpack(data: bytes | bytearray | memoryview, *, format: Format | None = None
     found = read_format(header.format) if format is None else format
     if found.name != header.format:
         raise InputError(f"packed tensor is in format {header.format!r}, not {found.name!r}")
-    if any(size < 1 for size in header.shape):
-        raise InputError(f"packed tensor's header gives shape {header.shape}; sizes are 1 or more")
-    placed = layout(header.shape, header.granularity, *_words(header))
-    placed = found.checked(placed) if isinstance(found, Whole) else placed
-    sizes = _sizes(found, placed)
+    placed = header.layout(found)
+    sizes = part_sizes(found, placed)
     need = start + sum(kind.itemsize * count for kind, count in sizes)
     if len(view) != need:
         raise InputError(f"packed tensor of shape {header.shape} in {found.name} has {len(view)} bytes and should have {need}; read it anew")
@@ -98,17 +104,12 @@ def _text(encoded: Encoded) -> bytes:
     return msgspec.json.encode(header)
 
 
-def _words(header: Header) -> tuple[int | None, int | None]:
-    """The axis and group that `layout` takes."""
-    return None if header.granularity == "tensor" else header.axis, header.group or None
-
-
 def _parts(stored: Stored) -> tuple[NDArray[Any], ...]:
     return stored.tensor_scale, stored.scales, stored.metadata, stored.packed
 
 
-def _sizes(format: Format, placed: Layout) -> tuple[tuple[np.dtype[Any], int], ...]:
-    """(type, count) of each part."""
+def part_sizes(format: Format, placed: Layout) -> tuple[tuple[np.dtype[Any], int], ...]:
+    """(type, count) of each part: the tensor's scale, scales, metadata and packed codes."""
     kind, scales, metadata, tensor_scales = "<f4", placed.vectors, 0, 0
     if isinstance(format, Whole):
         kind, scales, metadata, tensor_scales = format.scale_type, format.scale_count(placed), format.metadata_bytes(placed), format.tensor_scales

@@ -12,28 +12,25 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
-from ridgeline.formats.bits import packed, packed_bytes, unpacked
+from ridgeline.formats import archive
+from ridgeline.formats.bits import packed, unpacked
 from ridgeline.formats.families import read_format
-from ridgeline.formats.layout import Layout, layout
-from ridgeline.formats.quantise import Encoded, places
+from ridgeline.formats.layout import Layout
+from ridgeline.formats.quantise import Encoded
 from ridgeline.formats.scalar import code_type
 from ridgeline.formats.sparsity import PackedSparse, read_pattern
-from ridgeline.formats.stored import Stored, Whole
+from ridgeline.formats.stored import Stored
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 VERSION = 1
 HEADER = "ridgeline"
-PARTS = ("codes", "scales", "metadata", "tensor_scale", "places")
+ORDER = ("tensor_scale", "scales", "metadata", "codes")  # as `archive` has them
+PARTS = (*ORDER, "places")
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Entry(archive.Header, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a weight is stored. `pattern` empty: every element is; else those that the pattern keeps, and `places` tells which, along `axes`."""
 
-    format: str
-    shape: tuple[int, ...]
-    granularity: str
-    axis: int
-    group: int
     pattern: str = ""
     axes: tuple[int, ...] = ()
 
@@ -115,21 +112,16 @@ def read_packed(path: Path) -> dict[str, Array]:
     return {name: _unpack(entry, parts[name], f"'{path}': {name}") for name, entry in header.weights.items()}
 
 
-def _unpack(entry: Entry, parts: Mapping[str, Array | None], where: str) -> Array:
+def _unpack(entry: Entry, held: Mapping[str, Array | None], where: str) -> Array:
     found = read_format(entry.format)
-    axis = None if entry.granularity == "tensor" else entry.axis
-    placed = layout(entry.shape, entry.granularity, axis, entry.group or None)
-    full = {part: np.empty(0, np.uint8) if array is None else array for part, array in parts.items()}
-    codes, mask = full["codes"], None
+    placed, parts = entry.layout(found), {part: np.empty(0, np.uint8) if array is None else array for part, array in held.items()}
+    mask = None
     if entry.pattern:
-        codes, mask = _dense(entry, full, placed, found.bits, where)
-    due = packed_bytes(found.bits, places(found, placed))
-    if codes.size != due:
-        raise InputError(f"{where} has {codes.size:,} bytes of codes, not {due:,}; the file was changed, so pack it anew")
-    stored = Stored(packed=codes, scales=full["scales"], metadata=full["metadata"], tensor_scale=full["tensor_scale"].astype(np.float32))
-    count = found.scale_count(placed) if isinstance(found, Whole) else placed.vectors
-    if stored.scales.size not in (0, count):
-        raise InputError(f"{where} has {stored.scales.size:,} scales, not {count:,}; the file was changed, so pack it anew")
+        parts["codes"], mask = _dense(entry, parts, placed, found.bits, where)
+    for part, (kind, count) in zip(ORDER, archive.part_sizes(found, placed), strict=True):
+        if parts[part].size != count or (count and parts[part].dtype != kind):
+            raise InputError(f"{where} has {parts[part].size:,} {part} of {parts[part].dtype}, not {count:,} of {kind}; pack it anew")
+    stored = Stored(packed=parts["codes"], scales=parts["scales"], metadata=parts["metadata"], tensor_scale=parts["tensor_scale"].astype(np.float32))
     decoded = Encoded(format=found, layout=placed, stored=stored).decode()
     return decoded if mask is None else np.where(mask, decoded, np.float32(0))
 

@@ -24,17 +24,23 @@ Codes8 = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class M2xfpWeights(Whole):
-    """A block's exponent floor(log2 largest) - 2 is shifted by 0, -1 or +1, and each subgroup's scale multiplied by 1, 1.25, 1.5 or 1.75: those of
-    least squared error, the first of equals. The shift is part of the E8M0 code.
-    """
+class _M2xfp(Whole):
+    """Blocks of 32 with an E8M0 scale, and two bits for each 8 elements of a row."""
 
-    name: str = "m2xfp"
     bits: int = 4
     block: ClassVar[int | None] = 32
 
     def metadata_bytes(self, layout: Layout) -> int:
         return packed_bytes(2, _inner(layout).vectors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class M2xfpWeights(_M2xfp):
+    """A block's exponent floor(log2 largest) - 2 is shifted by 0, -1 or +1, and each subgroup's scale multiplied by 1, 1.25, 1.5 or 1.75: those of
+    least squared error, the first of equals. The shift is part of the E8M0 code.
+    """
+
+    name: str = "m2xfp"
 
     def stored(self, matrix: Float32s, layout: Layout, search: Search | None, *, plain: bool) -> Stored:
         """Raises InputError for a scale search."""
@@ -56,17 +62,12 @@ class M2xfpWeights(Whole):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class M2xfpActivations(Whole):
+class M2xfpActivations(_M2xfp):
     """MXFP4's codes; in each subgroup the element of the largest magnitude code, the first of equals, is an E2M3: four times that code, less one,
     plus the subgroup's two bits. So it may lie 1 step below to 2 steps above the E2M1 that it is found by, and takes the nearest of these.
     """
 
     name: str = "m2xfp-act"
-    bits: int = 4
-    block: ClassVar[int | None] = 32
-
-    def metadata_bytes(self, layout: Layout) -> int:
-        return packed_bytes(2, _inner(layout).vectors)
 
     def stored(self, matrix: Float32s, layout: Layout, search: Search | None, *, plain: bool) -> Stored:
         """Raises InputError for a scale search."""

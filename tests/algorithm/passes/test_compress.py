@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ridgeline.algorithm.passes.compress import Choice, Place, read_choice, store
-from ridgeline.errors import InputError
+from ridgeline.errors import InputError, UnsupportedError
 from ridgeline.formats import read_format
 from ridgeline.formats.sparsity import read_pattern
 
@@ -54,21 +54,21 @@ def test_bits_and_zeros(rows: int, columns: int, name: str, pattern: str) -> Non
     codes = read_format(name.partition("@")[0]).bits * values.size
     scales = found.encoded.bits - codes
     if pattern == "none":
-        assert found.mask is None
+        assert found.sparse is None
         assert found.bits == codes + scales
         return
-    assert found.mask is not None
-    assert not found.decode()[~found.mask].any()
+    assert found.sparse is not None
+    assert not found.decode()[~found.sparse.mask].any()
     rule = read_pattern(pattern)
-    assert found.bits == scales + rule.storage_bits(values.shape, found.encoded.format.bits, axis=(0,), mask=found.mask)
-    assert np.array_equal(rule.mask(np.abs(values), axis=(0,)), found.mask)
+    assert found.bits == scales + rule.storage_bits(values.shape, found.encoded.format.bits, axis=(0,), mask=found.sparse.mask)
+    assert np.array_equal(rule.mask(np.abs(values), axis=(0,)), found.sparse.mask)
 
 
 def test_convolution_is_pruned_along_its_channels() -> None:
     values = normal(6, 8, 3, 3)
     found = store(values, CONV, Choice(format="int8", pattern="2:4"))
-    assert found.mask is not None
-    assert (found.mask.reshape(6, 2, 4, 3, 3).sum(axis=2) == 2).all()
+    assert found.sparse is not None
+    assert (found.sparse.mask.reshape(6, 2, 4, 3, 3).sum(axis=2) == 2).all()
 
 
 @pytest.mark.parametrize("name", ["int4", "flint4", "int3", "mxfp4", "nvfp4", "int4@16"])
@@ -104,9 +104,12 @@ def test_dead_inputs_and_channels() -> None:
 
 
 def test_what_cannot_be_stored() -> None:
-    values = normal(16, 4)
-    with pytest.raises(InputError, match="olive4 codes pairs, which the pattern would part"):
-        store(values, MATRIX, Choice(format="olive4", pattern="2:4"))
+    values = normal(18, 4)
+    with pytest.raises(UnsupportedError, match="olive4 codes pairs, which pattern 2:4 would part"):
+        read_choice("olive4", "2:4")
+    assert store(values, MATRIX, Choice(format="int4", pattern="2:4")).bits > 72 * 2
+    with pytest.raises(InputError, match="do not divide into 2:4, which needs 4 x 20; pad them"):
+        store(values, MATRIX, read_choice("int4", "2:4", pad=False))
     values[3, 2] = np.nan
     with pytest.raises(InputError, match=r"index \(3, 2\) is nan"):
         store(values, MATRIX, Choice(format="int4"))

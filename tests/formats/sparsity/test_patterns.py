@@ -8,6 +8,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
+from bench.sparsity import GAUSSIAN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -152,17 +153,6 @@ def test_orders_hold_for_any_tensor(scores: np.ndarray) -> None:
     assert all(larger >= smaller - 1e-12 for larger, smaller in pairwise(kept))
     assert np.array_equal(read_pattern("bank8:50%").mask(np.abs(scores)), read_pattern("4:8").mask(np.abs(scores)))
     assert energy("2:8", scores) >= energy("4:2:8", scores) - 1e-12
-
-
-GAUSSIAN = {  # energy kept of independent Gaussian weights
-    "unstructured:50%": 0.9287,
-    "unstructured:75%": 0.7236,
-    "bank32:50%": 0.9206,
-    "bank32:75%": 0.7075,
-    "2:4": 0.8676,
-    "1:4": 0.6174,
-    "transposable2:4": 0.8223,
-}
 
 
 @pytest.mark.parametrize("name", GAUSSIAN)

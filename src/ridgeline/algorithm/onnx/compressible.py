@@ -14,6 +14,7 @@ from ridgeline.algorithm.onnx.load import Loaded
 from ridgeline.algorithm.onnx.rounded import Rounded, round_inputs, switch
 from ridgeline.algorithm.onnx.runtime import call, session
 from ridgeline.algorithm.onnx.weights import array_of
+from ridgeline.algorithm.passes.compress import Place
 from ridgeline.errors import InputError
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -34,6 +35,7 @@ class Weight:
     layers: tuple[str, ...]
     inputs: tuple[str, ...]
     operator: str
+    bits: int = 32  # of an element, in the file
     groups: int = 1
     strides: tuple[int, ...] = ()
     dilations: tuple[int, ...] = ()
@@ -44,9 +46,10 @@ class Weight:
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property
-    def along(self) -> int:
-        """The axis along which blocks and groups of scales run: the longest that a product adds up along, of equals input channels."""
-        return max(reversed(self.reduction), key=lambda axis: self.shape[axis])
+    def place(self) -> Place:
+        """Blocks and groups of scales run along the longest axis that a product adds up along, of equals input channels."""
+        along = max(reversed(self.reduction), key=lambda axis: self.shape[axis])
+        return Place(channel=self.channel, reduction=self.reduction, along=along)
 
 
 def constants_as_initialisers(loaded: Loaded) -> Loaded:
@@ -82,9 +85,10 @@ def read_weights(loaded: Loaded) -> tuple[Weight, ...]:
         if place is None or node.domain not in ("", "ai.onnx") or len(node.input) < 2 or node.input[1] not in tensors:
             continue
         tensor = tensors[node.input[1]]
-        weight = place(node, tuple(tensor.dims))
-        if weight is None or onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type) not in FLOATS or weight.elements == 0:
+        weight, kind = place(node, tuple(tensor.dims)), onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        if weight is None or kind not in FLOATS or weight.elements == 0:
             continue
+        weight = replace(weight, bits=8 * kind.itemsize)
         known = found.get(weight.name)
         if known is None:
             found[weight.name] = weight

@@ -12,11 +12,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ridgeline.errors import InputError
+from ridgeline.errors import InputError, UnsupportedError
 from ridgeline.formats import Encoded, Search, quantise, read_format
+from ridgeline.formats.file import Sparse
+from ridgeline.formats.olive import Olive
 from ridgeline.formats.quantise import places
 from ridgeline.formats.scalar import Scalar, Scaling, codebook
-from ridgeline.formats.sparsity import Pattern, read_pattern, wanda_scores
+from ridgeline.formats.sparsity import read_pattern, wanda_scores
 from ridgeline.formats.stored import Factors, Whole, packed_codes
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -29,11 +31,13 @@ DENSE = "none"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """`format` as the user names it, `int4`, or `int4@64` with a scale for every 64 inputs; `pattern` one that `read_pattern` reads, or none;
-    `activations` the format that inputs are rounded to, or none."""
+    `activations` the format that inputs are rounded to, or none. Where a weight does not divide into the pattern's units it is padded, or with `pad`
+    False refused."""
 
     format: str
     pattern: str = DENSE
     activations: str = DENSE
+    pad: bool = True
 
     @property
     def name(self) -> str:
@@ -51,8 +55,9 @@ class Choice:
         return int(size) if size else None
 
 
-def read_choice(format_text: str, pattern_text: str = DENSE) -> Choice:
-    """Raises InputError for a format, group or pattern that is none, or that weights cannot take."""
+def read_choice(format_text: str, pattern_text: str = DENSE, *, pad: bool = True) -> Choice:
+    """Raises InputError for a format, group or pattern that is none, or that weights cannot take, and UnsupportedError for two that exclude each
+    other."""
     name, mark, group = format_text.partition("@")
     found = read_format(name)
     if not isinstance(found, Scalar | Whole) or name == "m2xfp-act" or (isinstance(found, Scalar) and found.levels[0] >= 0):
@@ -63,7 +68,9 @@ def read_choice(format_text: str, pattern_text: str = DENSE) -> Choice:
         raise InputError(f"format '{format_text}': {name} has blocks of its own, or no scales; leave '@{group}' out")
     if pattern_text != DENSE:
         read_pattern(pattern_text)
-    return Choice(format=format_text, pattern=pattern_text)
+        if isinstance(found, Olive):
+            raise UnsupportedError(f"{name} codes pairs, which pattern {pattern_text} would part; take another format with it")
+    return Choice(format=format_text, pattern=pattern_text, pad=pad)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +84,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StoredWeight:
-    """A weight as it is stored. `mask` is True where an element stays, None for all; `bits` counts codes, scales and what tells the places."""
+    """A weight as it is stored. `sparse` says which elements stay, None that all do; `bits` counts codes, scales and what tells the places."""
 
     choice: Choice
     encoded: Encoded
-    mask: Array | None
+    sparse: Sparse | None
     bits: int
 
     def decode(self) -> Array:
@@ -96,18 +103,17 @@ class StoredWeight:
 def store(values: Array, place: Place, choice: Choice, moments: Array | None = None) -> StoredWeight:
     """values: float32. moments: sum of x x^T over the inputs that the weight meets (inputs, inputs), in the order of `place.reduction`.
 
-    A group larger than its axis is the axis. Raises InputError for NaN and infinities, and for pairs that a pattern would part.
+    A group larger than its axis is the axis. Raises InputError for NaN and infinities, and for what does not divide and may not be padded.
     """
-    pattern = None if choice.pattern == DENSE else read_pattern(choice.pattern)
-    mask = None if pattern is None else pattern.mask(_scores(values, place, moments), axis=place.reduction)
-    kept = values if mask is None else np.where(mask, values, np.float32(0))
-    encoded = _encoded(kept, place, choice)
+    sparse = None
+    if choice.pattern != DENSE:
+        mask = read_pattern(choice.pattern, pad=choice.pad).mask(_scores(values, place, moments), axis=place.reduction)
+        sparse = Sparse(pattern=choice.pattern, axes=place.reduction, mask=mask)
+    encoded = _encoded(values if sparse is None else np.where(sparse.mask, values, np.float32(0)), place, choice)
     factors = encoded.factors()
     if moments is not None and factors is not None:
-        encoded = _compensated(values, mask, encoded, factors, place, moments)
-    elif mask is not None and factors is None:
-        raise InputError(f"{choice.name}: {choice.format_name} codes pairs, which the pattern would part; take another format with it")
-    return StoredWeight(choice=choice, encoded=encoded, mask=mask, bits=_bits(encoded, pattern, mask, place))
+        encoded = _compensated(values, None if sparse is None else sparse.mask, encoded, factors, place, moments)
+    return StoredWeight(choice=choice, encoded=encoded, sparse=sparse, bits=_bits(encoded, sparse))
 
 
 def _scores(values: Array, place: Place, moments: Array | None) -> Array:
@@ -129,12 +135,12 @@ def _encoded(values: Array, place: Place, choice: Choice) -> Encoded:
     return quantise(values, found, granularity="channel", axis=place.channel, search=search)
 
 
-def _bits(encoded: Encoded, pattern: Pattern | None, mask: Array | None, place: Place) -> int:
-    if pattern is None:
+def _bits(encoded: Encoded, sparse: Sparse | None) -> int:
+    if sparse is None:
         return encoded.bits
     codes = places(encoded.format, encoded.layout) * encoded.format.bits
-    sparse = pattern.storage_bits(encoded.shape, encoded.format.bits, axis=place.reduction, mask=mask)
-    return sparse + encoded.bits - codes
+    kept = read_pattern(sparse.pattern).storage_bits(encoded.shape, encoded.format.bits, axis=sparse.axes, mask=sparse.mask)
+    return kept + encoded.bits - codes
 
 
 def _rows(values: Array, place: Place) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ridgeline.explore.compress import chain_of, hull, search
+from ridgeline.explore.loss_search import chain_of, hull, search
 
 
 def tables(seed: int, weights: int, choices: int) -> tuple[list[list[float]], list[list[float]]]:

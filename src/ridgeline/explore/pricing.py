@@ -1,0 +1,111 @@
+"""What weights in their formats and patterns cost on a chip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import TypeAlias
+
+import msgspec
+
+from ridgeline.algorithm.layers import Layer
+from ridgeline.algorithm.onnx.compressible import Weight
+from ridgeline.algorithm.passes.compress import DENSE, StoredWeight
+from ridgeline.errors import DoesNotFitError
+from ridgeline.explore.loss_search import Table
+from ridgeline.hardware.chip import Chip
+from ridgeline.mapping.running import running
+from ridgeline.mapping.search.network import NetworkFound, map_nests, nest_key, read_objective
+
+Progress: TypeAlias = Callable[[int, int], None]
+REDUCED = ("c", "r", "q", "t")  # axes of a nest that a product adds up along
+MORE_TIME = (1, 4, 16)  # times its budget that a question gets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Of all layers of a weight, or of a network; `bits` are stored."""
+
+    time_s: float = 0.0
+    energy_pj: float = 0.0
+    bits: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(time_s=self.time_s + other.time_s, energy_pj=self.energy_pj + other.energy_pj, bits=self.bits + other.bits)
+
+    def of(self, objective: str) -> float:
+        return {"latency": self.time_s, "energy": self.energy_pj, "size": float(self.bits)}[objective]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """`table[weight][choice]`; `rest` is of layers without such weights, `plain` of each weight as it was."""
+
+    table: Sequence[Sequence[Cost]]
+    plain: Sequence[Cost]
+    rest: Cost
+
+    def worths(self, objective: str) -> Table:
+        return [[cost.of(objective) for cost in row] for row in self.table]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pricing:
+    """Layers on a chip, mapped for an objective; equal questions are asked once. `budget_s` is for each."""
+
+    chip: Chip | None
+    objective: str
+    layers: Sequence[Layer]
+    budget_s: float
+    known: dict[object, Cost] = field(default_factory=dict[object, Cost])
+
+    def cost(self, weight: Weight, stored: StoredWeight | None) -> Cost:
+        """Of a weight's layers; as it was, in the chip's own format, where `stored` is None."""
+        bits = weight.elements * weight.bits if stored is None else stored.bits
+        if self.chip is None:
+            return Cost(bits=bits)
+        made = Cost()
+        for layer in (layer for layer in self.layers if weight.name in layer.inputs):
+            made += self._mapped(layer, self.chip if stored is None else self._running(self.chip, stored, layer))
+        return Cost(time_s=made.time_s, energy_pj=made.energy_pj, bits=bits)
+
+    def rest(self, weights: Collection[Weight]) -> Cost:
+        if self.chip is None:
+            return Cost()
+        names = {weight.name for weight in weights}
+        return sum((self._mapped(layer, self.chip) for layer in self.layers if names.isdisjoint(layer.inputs)), Cost())
+
+    def _running(self, chip: Chip, stored: StoredWeight, layer: Layer) -> Chip:
+        choice, axes = stored.choice, layer.nest.axes
+        columns, depth = axes.get("m", 1), prod(axes[axis] for axis in REDUCED if axis in axes)
+        size = layer.nest.iterations // (columns * depth), columns, depth
+        bits = round(stored.bits_per_element, 3)
+        inputs = chip.format if choice.activations == DENSE else choice.activations
+        return running(chip, weight=choice.format_name, weight_bits=bits, input=inputs, pattern=choice.pattern, size=size)
+
+    def _mapped(self, layer: Layer, chip: Chip) -> Cost:
+        key = nest_key(layer.nest), msgspec.json.encode(chip)
+        if key not in self.known:
+            found = self._found(layer, chip)
+            self.known[key] = Cost(time_s=found.cycles / (chip.clock_mhz * 1e6), energy_pj=found.energy_pj)
+        return self.known[key]
+
+    def _found(self, layer: Layer, chip: Chip) -> NetworkFound:
+        """With more time where a first mapping takes it. Raises DoesNotFitError."""
+        objective = read_objective("latency" if self.objective == "size" else self.objective)
+        for more in MORE_TIME:
+            try:
+                return map_nests([layer.nest], chip, objective, budget_s=more * self.budget_s)
+            except DoesNotFitError:
+                continue
+        return map_nests([layer.nest], chip, objective)
+
+
+def price(pricing: Pricing, weights: Sequence[Weight], stored: Sequence[Sequence[StoredWeight]], progress: Progress) -> Costs:
+    """Raises UnsupportedError for a format or pattern that the chip does not run."""
+    table: list[list[Cost]] = []
+    for number, (weight, row) in enumerate(zip(weights, stored, strict=True)):
+        table.append([pricing.cost(weight, item) for item in row])
+        progress(number + 1, len(weights))
+    return Costs(table=table, plain=[pricing.cost(weight, None) for weight in weights], rest=pricing.rest(weights))

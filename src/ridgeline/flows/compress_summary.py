@@ -1,0 +1,101 @@
+"""What `compress --json` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ridgeline.algorithm.passes.compress import StoredWeight
+    from ridgeline.explore.compression import Samples, Study
+    from ridgeline.explore.loss_search import Outcome, Point
+    from ridgeline.explore.pricing import Cost, Costs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Told:
+    """What the summary is made from."""
+
+    network: str
+    objective: str
+    metric: str
+    chip: str | None
+    limit: float
+    study: Study
+    costs: Costs
+    outcome: Outcome
+    losses: Sequence[Sequence[float]]
+    images: int  # to calibrate on, of which losses are measured on those of `calibration`
+    calibration: Samples
+    test: Samples
+
+    def chosen(self) -> list[StoredWeight]:
+        return [row[choice] for row, choice in zip(self.study.stored, self.outcome.best.choices, strict=True)]
+
+    def summary(self) -> dict[str, Any]:
+        study, best = self.study, self.outcome.best
+        elements = sum(weight.elements for weight in study.weights)
+        return {
+            "network": self.network,
+            "chip": self.chip,
+            "objective": self.objective,
+            "metric": self.metric,
+            "limit": self.limit,
+            "loss": {"calibration": best.loss, "test": self._tested(best)},
+            "images": {"calibration": self.images, "measured": self.calibration.images, "test": self.test.images},
+            "total": self._total(best.choices),
+            "before": self._before(),
+            "weights": {"compressed": len(study.weights), "elements": elements},
+            "layers": [self._layer(number) for number in range(len(study.weights))],
+            "single": [self._single(number) for number in range(len(study.choices))],
+            "points": [self._point(point) for point in sorted(self.outcome.points, key=lambda point: (point.cost, point.loss))],
+        }
+
+    def _tested(self, point: Point) -> float:
+        return self.study.loss(dict(enumerate(point.choices)), self.test)
+
+    def _total(self, choices: Sequence[int]) -> dict[str, Any]:
+        return self._figures([row[choice] for row, choice in zip(self.costs.table, choices, strict=True)])
+
+    def _before(self) -> dict[str, Any]:
+        return self._figures(list(self.costs.plain))
+
+    def _figures(self, costs: Sequence[Cost]) -> dict[str, Any]:
+        from ridgeline.explore.pricing import Cost
+
+        made = sum(costs, Cost())
+        elements = sum(weight.elements for weight in self.study.weights)
+        found: dict[str, Any] = {"weight_bytes": -(-made.bits // 8), "bits_per_weight": made.bits / elements}
+        if self.chip is not None:
+            whole = made + self.costs.rest
+            found |= {"time_s": whole.time_s, "energy_pj": whole.energy_pj}
+        return found
+
+    def _layer(self, number: int) -> dict[str, Any]:
+        weight, choice = self.study.weights[number], self.outcome.best.choices[number]
+        stored, cost, plain = self.study.stored[number][choice], self.costs.table[number][choice], self.costs.plain[number]
+        on_chip = {} if self.chip is None else {"time_s": cost.time_s, "energy_pj": cost.energy_pj}
+        before = {} if self.chip is None else {"time_s_before": plain.time_s, "energy_pj_before": plain.energy_pj}
+        return {
+            "weight": weight.name, "layers": list(weight.layers), "shape": list(weight.shape), "format": stored.choice.format,
+            "pattern": stored.choice.pattern, "activations": stored.choice.activations, "bits_per_element": stored.bits_per_element,
+            "bytes": -(-stored.bits // 8), "loss_alone": self.losses[number][choice], **on_chip, **before,
+        }  # fmt: skip
+
+    def _single(self, choice: int) -> dict[str, Any]:
+        """The whole network in one choice."""
+        point = next((each for each in self.outcome.points if set(each.choices) == {choice}), None)
+        name = self.study.choices[choice].name
+        if point is None:
+            return {"choice": name, "loss": None, "test_loss": None, "total": None}
+        return {"choice": name, "loss": point.loss, "test_loss": self._tested(point), "total": self._total(point.choices)}
+
+    def _point(self, point: Point) -> dict[str, Any]:
+        others = [other for other in self.outcome.points if (other.cost, other.loss) != (point.cost, point.loss)]
+        beaten = any(other.cost <= point.cost and other.loss <= point.loss for other in others)
+        kinds = {self.study.choices[choice].name for choice in point.choices}
+        return {
+            "loss": point.loss, "cost": point.cost, "choice": kinds.pop() if len(kinds) == 1 else "mixed", "pareto": not beaten,
+            "best": point is self.outcome.best,
+        }  # fmt: skip

@@ -320,6 +320,8 @@ def compressed(summary: Mapping[str, Any], out: Path | None) -> str:
     if summary["chip"] is not None:
         lines["time"] = f"{1e6 * total['time_s']:,.3f} us, {1e6 * before['time_s']:,.3f} before"
         lines["energy"] = f"{total['energy_pj'] / 1e6:,.3f} uJ, {before['energy_pj'] / 1e6:,.3f} before"
+        gap = max(total["mapping_gap"], before["mapping_gap"])
+        lines["mappings"] = f"each within {100 * gap:.2g} % of the best there could be; --budget gives the mapper time" if gap else "proven optimal"
     if out is not None:
         lines["report"] = str(out / "report.html")
     singles = [

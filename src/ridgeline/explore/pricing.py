@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TypeAlias
 
@@ -30,9 +30,13 @@ class Cost:
     time_s: float = 0.0
     energy_pj: float = 0.0
     bits: int = 0
+    gap: float = 0.0  # of the worst mapping to the best that there could be, relative
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(time_s=self.time_s + other.time_s, energy_pj=self.energy_pj + other.energy_pj, bits=self.bits + other.bits)
+        return Cost(
+            time_s=self.time_s + other.time_s, energy_pj=self.energy_pj + other.energy_pj, bits=self.bits + other.bits,
+            gap=max(self.gap, other.gap),
+        )  # fmt: skip
 
     def of(self, objective: str) -> float:
         return {"latency": self.time_s, "energy": self.energy_pj, "size": float(self.bits)}[objective]
@@ -68,7 +72,7 @@ class Pricing:
         made = Cost()
         for layer in (layer for layer in self.layers if weight.name in layer.inputs):
             made += self._mapped(layer, self.chip if stored is None else self._running(self.chip, stored, layer))
-        return Cost(time_s=made.time_s, energy_pj=made.energy_pj, bits=bits)
+        return replace(made, bits=bits)
 
     def rest(self, weights: Collection[Weight]) -> Cost:
         if self.chip is None:
@@ -88,7 +92,7 @@ class Pricing:
         key = nest_key(layer.nest), msgspec.json.encode(chip)
         if key not in self.known:
             found = self._found(layer, chip)
-            self.known[key] = Cost(time_s=found.cycles / (chip.clock_mhz * 1e6), energy_pj=found.energy_pj)
+            self.known[key] = Cost(time_s=found.cycles / (chip.clock_mhz * 1e6), energy_pj=found.energy_pj, gap=found.gap)
         return self.known[key]
 
     def _found(self, layer: Layer, chip: Chip) -> NetworkFound:

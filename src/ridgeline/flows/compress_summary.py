@@ -69,7 +69,7 @@ class Told:
         found: dict[str, Any] = {"weight_bytes": -(-made.bits // 8), "bits_per_weight": made.bits / elements}
         if self.chip is not None:
             whole = made + self.costs.rest
-            found |= {"time_s": whole.time_s, "energy_pj": whole.energy_pj}
+            found |= {"time_s": whole.time_s, "energy_pj": whole.energy_pj, "mapping_gap": whole.gap}
         return found
 
     def _layer(self, number: int) -> dict[str, Any]:

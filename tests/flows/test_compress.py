@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,64 @@ def test_the_choice_is_the_chips(tmp_path: Path) -> None:
     assert [(row["format"], row["activations"]) for row in kinds] == [("int8", "int8"), ("int4", "none")]
 
 
+def chained(path: Path, *, outlier: float) -> Path:
+    """Three products in a row; one of the first one's inputs is `outlier` times as large as the others, and weighs as much less."""
+    rng, sizes = np.random.default_rng(5), (64, 256, 256, 64)
+    weights = [rng.standard_normal(pair).astype(np.float32) / np.float32(np.sqrt(pair[0])) for pair in pairwise(sizes)]
+    weights[0][0] /= outlier
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 32, size]) for name, size in (("x", 64), ("a2", 64)))
+    nodes = [helper.make_node("MatMul", ["x" if n == 0 else f"a{n - 1}", f"w{n}"], [f"a{n}"], name=f"fc{n}") for n in range(3)]
+    graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(weight, f"w{n}") for n, weight in enumerate(weights)])
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString())
+    inputs = rng.standard_normal((48, 32, 64)).astype(np.float32)
+    inputs[..., 0] *= outlier
+    np.savez(path.with_suffix(".npz"), x=inputs)
+    return path
+
+
+def test_inputs_are_chosen_layer_by_layer(tmp_path: Path) -> None:
+    """int8 by int8 costs less on the chip: it is taken where it loses little, and left where a large input makes its steps coarse."""
+    network, out = chained(tmp_path / "fc.onnx", outlier=300), tmp_path / "out"
+    words = ("--data", tmp_path / "fc.npz", "--chip", "h100", "--formats", "int8", "--activations", "none,int8")
+    result = run(network, *words, "--objective", "energy", "--budget", "3", "--loss", "1%", "--out", out, "--json")
+    assert result.exit_code == 0, result.output
+    summary = told(result)
+    assert [(row["layers"], row["activations"]) for row in summary["layers"]] == [(["fc0"], "none"), (["fc1"], "int8"), (["fc2"], "int8")]
+    assert [(row["format"], row["pattern"], row["activations"]) for row in summary["single"]] == [("int8", "none", "none"), ("int8", "none", "int8")]
+    exact, cheap = summary["single"]
+    assert exact["loss"] < 0.01 < cheap["loss"]
+    assert cheap["total"]["energy_pj"] < summary["total"]["energy_pj"] < exact["total"]["energy_pj"]
+    with np.load(tmp_path / "fc.npz") as held:
+        images = held["x"][24:]
+    wanted, found = (call(session(path), {"x": images})["a2"].reshape(24, -1).astype(np.float64) for path in (network, out / "compressed.onnx"))
+    cosines = np.sum(wanted * found, axis=1) / np.linalg.norm(wanted, axis=1) / np.linalg.norm(found, axis=1)
+    assert summary["loss"]["file"] == pytest.approx(1 - float(np.mean(cosines)), abs=1e-5)
+    assert summary["loss"]["file_exact"] == pytest.approx(summary["loss"]["test"], rel=1e-3)
+
+
+def test_losses_of_weights_and_of_inputs_are_added() -> None:
+    """Where that takes fewer measurements; the sums are near what the pairs lose together."""
+    words = (*SIZE, "--formats", "int4,int3", "--loss", "1", "--json")
+    summed = told(digits(*words, "--activations", "none,int8,e4m3"))
+    apart = [told(digits(*words, "--activations", name)) for name in ("none", "e4m3")]
+    count = summed["weights"]["compressed"]
+    assert summed["alone"] == {"measurements": count * (2 + 2), "summed": True}
+    assert [each["alone"] for each in apart] == [{"measurements": count * 2, "summed": False}] * 2
+    assert {row["activations"] for row in summed["layers"]} == {"none"}, "rounded inputs make no weight smaller"
+    assert [row["choice"] for row in summed["single"]][:4] == ["int4", "int4 x int8", "int4 x e4m3", "int3"]
+
+
+def test_pairs_that_the_chip_lacks(tmp_path: Path) -> None:
+    """By name; where none of the inputs' formats is run, the chip's own are taken."""
+    network = product(tmp_path / "fc.onnx", np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32))
+    words = (network, "--chip", "h100", "--formats", "int8,int4", "--budget", "1", "--loss", "1", "--json")
+    result = run(*words, "--activations", "none,int8,e5m2")
+    assert [row["choice"] for row in told(result)["single"]] == ["int8", "int8 x int8", "int4"]
+    assert "chip 'h100' runs all but int8 x e5m2, int4 x int8, int4 x e5m2 of what was asked for" in result.stderr
+    assert "left out: int8 weights with e5m2 inputs are not run by chip 'h100', but with other inputs" in result.stderr
+    assert [row["choice"] for row in told(run(*words, "--activations", "int8"))["single"]] == ["int8 x int8", "int4"]
+
+
 def test_what_the_chip_lacks() -> None:
     """Said by name, with what it would fall back to; refused where nothing else is left."""
     result = digits("--chip", "h100", "--formats", "int8,olive4", "--sparsity", "none,2:4,bank16:50%", "--budget", "1", "--loss", "100%", "--json")
@@ -175,6 +234,8 @@ def test_compensation_helps() -> None:
         (["--keep", "", "--formats", "int4"], "--objective latency is of a chip"),
         (["--keep", "c", *SIZE], "--keep 'c' keeps every weight as it is"),
         (["--sparsity", "5:4", *SIZE], "5:4"),
+        (["--activations", "none,int4", *SIZE], "activations in int4 are not what onnxruntime computes; take int8, e4m3, e5m2, or none"),
+        (["--activations", ",", *SIZE], "--activations takes names with commas"),
         (["--chip", "h1000"], "unknown chip 'h1000'"),
     ],
 )

@@ -19,7 +19,7 @@ from ridgeline.errors import CheckFailedError
 @click.option("--test-data", "test", type=click.Path(path_type=Path), help="Inputs to test on.  [default: the second half of --data]")
 @click.option("--formats", default="int8,int4,flint4,mxfp4,nvfp4", show_default=True, help="That weights may take; int4@64 has a scale for every 64.")
 @click.option("--sparsity", default="none", show_default=True, help="Patterns that weights may take, such as none,2:4,bank16:50%.")
-@click.option("--activations", default="none", show_default=True, help="int8, e4m3 or e5m2: of inputs, where the chip multiplies in it.")
+@click.option("--activations", default="none", show_default=True, help="That inputs may take, where the chip multiplies in it: none,int8,e4m3,e5m2.")
 @click.option("--chip", help="A name that `ridgeline show chips` lists, or a TOML file: whose time or energy is least.")
 @click.option("--objective", type=click.Choice(["latency", "energy", "size"]), default="latency", show_default=True, help="What is least.")
 @click.option("--metric", default="cosine", show_default=True, help="cosine, kl, accuracy, or a function: module:name or file.py:name.")

@@ -325,12 +325,12 @@ def compressed(summary: Mapping[str, Any], out: Path | None) -> str:
     if out is not None:
         lines["report"] = str(out / "report.html")
     singles = [
-        (row["choice"], row["total"]["bits_per_weight"], *_on_chip(row["total"]), row["loss"], row["test_loss"])
+        (row["format"], row["pattern"], row["activations"], row["total"]["bits_per_weight"], *_on_chip(row["total"]), row["loss"], row["test_loss"])
         for row in summary["single"]
         if row["total"] is not None
     ]
     on_chip = ("us", "uJ") if summary["chip"] is not None else ()
-    return f"{pairs(lines)}\n\n{table(('one choice for all', 'bits', *on_chip, 'loss', 'tested'), singles)}"
+    return f"{pairs(lines)}\n\n{table(('one choice for all', 'pattern', 'inputs', 'bits', *on_chip, 'loss', 'tested'), singles)}"
 
 
 def _on_chip(total: Mapping[str, Any]) -> tuple[float, ...]:

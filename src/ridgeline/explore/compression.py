@@ -72,57 +72,64 @@ def batches(feeds: Mapping[str, Array], batch: int) -> Iterator[dict[str, Array]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Calibration:
-    """What calibration tells of what meets each weight: the moments to compensate errors by, and how it is rounded. By the weight's name."""
+    """What calibration tells of what meets each weight: by its name the moments to compensate errors by, and by format and name how it is rounded."""
 
     moments: Mapping[str, Array] = field(default_factory=dict[str, Array])
-    rounded: Mapping[str, Rounded] = field(default_factory=dict[str, Rounded])
+    rounded: Mapping[str, Mapping[str, Rounded]] = field(default_factory=dict[str, Mapping[str, Rounded]])
 
 
-def calibrate(loaded: Loaded, weights: Sequence[Weight], parts: Iterable[Mapping[str, Array]], *, compensate: bool, rounding_to: str) -> Calibration:
-    """Over all layers that share a weight. `rounding_to` is a format, or none."""
-    is_rounded = rounding_to != DENSE
-    if not compensate and not is_rounded:
+def calibrate(
+    loaded: Loaded, weights: Sequence[Weight], parts: Iterable[Mapping[str, Array]], *, compensate: bool, rounding_to: Sequence[str] = ()
+) -> Calibration:
+    """Over all layers that share a weight. `rounding_to` are formats; weights that meet the same values have the same scales."""
+    if not compensate and not rounding_to:
         return Calibration()
     rng = np.random.default_rng(SEED)
     found: dict[str, Array] = {}
-    some: dict[str, list[Array]] = {weight.name: [] for weight in weights}
+    some: dict[str, list[Array]] = {name: [] for weight in weights for name in weight.inputs}
     met = [(weight, name) for weight in weights for name in weight.inputs]
     for values in activations(loaded, [name for _, name in met], iter(parts)):
         for weight, name in met:
             made = moments(weight, values[name], rng) if compensate else None
             if made is not None:
                 found[weight.name] = found[weight.name] + made if weight.name in found else made
-            if is_rounded:
-                some[weight.name].append(rng.choice(values[name].reshape(-1), MOST_ACTIVATIONS))
-    rounded = {name: rounding(np.concatenate(each), rounding_to, SEARCH) for name, each in some.items() if is_rounded}
-    return Calibration(moments=found, rounded=rounded)
+        for name in some if rounding_to else ():
+            some[name].append(rng.choice(values[name].reshape(-1), MOST_ACTIVATIONS))
+    scales: dict[tuple[tuple[str, ...], str], Rounded] = {}
+    for weight in weights:
+        for kind in rounding_to:
+            if (weight.inputs, kind) not in scales:
+                scales[weight.inputs, kind] = rounding(np.concatenate([part for name in weight.inputs for part in some[name]]), kind, SEARCH)
+    return Calibration(moments=found, rounded={kind: {weight.name: scales[weight.inputs, kind] for weight in weights} for kind in rounding_to})
 
 
-def runnable(chip: Chip, choices: Sequence[Choice], rounding_to: str) -> tuple[list[Choice], list[tuple[Choice, RidgelineError]]]:
-    """The choices that the chip runs, with inputs in that format where it multiplies by them, else in its own; and why it does not run the others."""
+def runnable(chip: Chip, choices: Sequence[Choice], activations: Sequence[str]) -> tuple[list[Choice], list[tuple[Choice, RidgelineError]]]:
+    """Each choice with inputs in each of those formats, as far as the chip runs the pair; where it runs none of them, with inputs in the chip's own.
+    And why it does not run the others."""
     kept: list[Choice] = []
     refused: list[tuple[Choice, RidgelineError]] = []
     for choice in choices:
-        try:
-            kept.append(_on_chip(chip, choice, rounding_to))
-        except (UnsupportedError, InputError) as error:  # the latter for what depends on the values
-            refused.append((choice, error))
+        pairs = [replace(choice, activations=kind) for kind in activations]
+        answers = [(pair, _refusal(chip, pair)) for pair in pairs]
+        if choice not in pairs and all(error is not None for _, error in answers):
+            answers.append((choice, _refusal(chip, choice)))
+        kept += [pair for pair, error in answers if error is None]
+        refused += [(pair, error) for pair, error in answers if error is not None]
     return kept, refused
 
 
-def _on_chip(chip: Chip, choice: Choice, rounding_to: str) -> Choice:
-    def ask(inputs: str | None) -> None:
-        bits = read_format(choice.format_name).bits
+def _refusal(chip: Chip, choice: Choice) -> RidgelineError | None:
+    """Why the chip does not run it."""
+    inputs = chip.format if choice.activations == DENSE else choice.activations
+    bits = read_format(choice.format_name).bits
+    try:
         running(chip, weight=choice.format_name, weight_bits=bits, input=inputs, pattern=choice.pattern, size=ANY_SIZE)
+    except (UnsupportedError, InputError) as error:  # the latter for what depends on the values
+        return error
+    return None
 
-    if rounding_to not in (DENSE, chip.format):
-        try:
-            ask(rounding_to)
-            return replace(choice, activations=rounding_to)
-        except UnsupportedError:
-            pass
-    ask(chip.format)
-    return choice
+
+Term: TypeAlias = tuple[int | None, str]  # a choice whose weights are stored so, None as they are, and what inputs are rounded to
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -138,10 +145,18 @@ class Study:
 
     def loss(self, choices: Mapping[int, int], measured: Samples) -> float:
         """With those weights at those choices, the others as they are."""
-        changed = {self.weights[weight].name: self._decoded(weight, choice) for weight, choice in choices.items()}
-        rounded = {self.weights[weight].name for weight, choice in choices.items() if self.choices[choice].activations != DENSE}
+        return self._loss({weight: self._whole(choice) for weight, choice in choices.items()}, measured)
+
+    def _loss(self, terms: Mapping[int, Term], measured: Samples) -> float:
+        changed = {self.weights[weight].name: self._decoded(weight, choice) for weight, (choice, _) in terms.items() if choice is not None}
+        rounded = {self.weights[weight].name: kind for weight, (_, kind) in terms.items() if kind != DENSE}
         made = outputs(lambda feeds: self.variants.run(feeds, changed, rounded), measured.feeds, measured.batch)
         return self.metric.loss(made, measured.reference, measured.labels)
+
+    def _whole(self, choice: int) -> Term:
+        """The first choice that stores weights so, and the inputs' format."""
+        kinds = [_of_weights(each) for each in self.choices]
+        return kinds.index(kinds[choice]), self.choices[choice].activations
 
     def _decoded(self, weight: int, choice: int) -> Array:
         key = weight, choice
@@ -151,17 +166,24 @@ class Study:
             self.decoded[key] = self.stored[weight][choice].decode()
         return self.decoded[key]
 
+    def terms(self) -> list[tuple[Term, ...]]:
+        """What is measured of each choice of a weight alone: itself, or where several share them and that makes fewer measurements, the weight stored
+        so with its inputs as they are, and its inputs rounded with the weight as it is. The losses of the two are added."""
+        whole = [(self._whole(choice),) for choice in range(len(self.choices))]
+        parts = [_parts(term) for (term,) in whole]
+        return parts if len({term for row in parts for term in row}) < len({row[0] for row in whole}) else list(whole)
+
     def single_losses(self, measured: Samples, progress: Progress) -> Table:
-        """Of each choice of each weight alone, on the first images."""
-        some, done = measured.first(SENSED), 0
+        """Of each choice of each weight alone, on the first images, of the terms that `terms` says."""
+        some, rows = measured.first(SENSED), self.terms()
+        wanted = list(dict.fromkeys(term for row in rows for term in row))
         table: list[list[float]] = []
-        for weight, row in enumerate(self.stored):
-            losses: list[float] = []
-            for choice in range(len(row)):
-                losses.append(self.loss({weight: choice}, some))
-                done += 1
-                progress(done, len(self.stored) * len(row))
-            table.append(losses)
+        for weight in range(len(self.weights)):
+            losses: dict[Term, float] = {}
+            for term in wanted:
+                losses[term] = self._loss({weight: term}, some)
+                progress(weight * len(wanted) + len(losses), len(self.weights) * len(wanted))
+            table.append([sum(losses[term] for term in row) for row in rows])
         return table
 
     def search(self, costs: Table, losses: Table, limit: float, measured: Samples) -> Outcome:
@@ -171,14 +193,29 @@ class Study:
         return search(costs, losses, limit, measure)
 
 
+def _of_weights(choice: Choice) -> Choice:
+    """Without what becomes of the inputs."""
+    return replace(choice, activations=DENSE)
+
+
+def _parts(term: Term) -> tuple[Term, ...]:
+    choice, kind = term
+    return ((choice, DENSE),) if kind == DENSE else ((choice, DENSE), (None, kind))
+
+
 def store_all(
     weights: Sequence[Weight], arrays: Mapping[str, Array], choices: Sequence[Choice], moments: Mapping[str, Array], progress: Progress
 ) -> list[list[StoredWeight]]:
-    """Every weight in every choice. Raises InputError for weights that are not finite, naming the weight."""
+    """Every weight in every choice; choices that differ in their activations alone share what is stored.
+
+    Raises InputError for weights that are not finite, naming the weight.
+    """
     table: list[list[StoredWeight]] = []
     for number, weight in enumerate(weights):
         try:
-            table.append([store(arrays[weight.name], weight.place, choice, moments.get(weight.name)) for choice in choices])
+            kinds = dict.fromkeys(_of_weights(choice) for choice in choices)
+            made = {kind: store(arrays[weight.name], weight.place, kind, moments.get(weight.name)) for kind in kinds}
+            table.append([replace(made[_of_weights(choice)], choice=choice) for choice in choices])
         except InputError as error:
             raise InputError(f"weight '{weight.name}': {error}") from error
         progress(number + 1, len(weights))

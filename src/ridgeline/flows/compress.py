@@ -99,6 +99,19 @@ def read_choices(options: CompressOptions, progress: Progress) -> list[Choice]:
     return kept
 
 
+def read_activations(text: str) -> list[str]:
+    """What inputs may be rounded to, `none` among it. Raises InputError, UnknownNameError."""
+    from ridgeline.algorithm.onnx.rounded import check_rounding
+
+    names = _names(text)
+    if not names:
+        raise InputError("--activations takes names with commas between them, such as none,int8,e4m3")
+    for name in names:
+        if name != "none":
+            check_rounding(name)
+    return names
+
+
 def _names(text: str) -> list[str]:
     return list(dict.fromkeys(filter(None, (part.strip() for part in text.split(",")))))
 
@@ -114,6 +127,7 @@ def compress(options: CompressOptions, progress: Progress | None = None) -> Comp
     limit = read_loss(options.loss)
     _check(options)
     choices = _runnable(options, read_choices(options, progress), progress)
+    roundings = [name for name in dict.fromkeys(choice.activations for choice in choices) if name != "none"]
     progress.step("reading the network")
     loaded = lifted(constants_as_initialisers(source.read_file(options.network)))
     weights = [weight for weight in read_weights(loaded) if not _is_kept(options, weight)]
@@ -123,9 +137,10 @@ def compress(options: CompressOptions, progress: Progress | None = None) -> Comp
     calibration_data, test_data = _data(options, loaded, progress)
     metric = read_metric(options.metric, labels=calibration_data.labels is not None and test_data.labels is not None)
     batch = _batch(loaded)
-    seen_data, measured_data = _parted(options, calibration_data)
+    fitted = options.compensate or bool(roundings)
+    seen_data, measured_data = _parted(calibration_data) if fitted else (calibration_data, calibration_data)
     parts = batches(seen_data.arrays, batch)
-    seen = calibrate(loaded, weights, parts, compensate=options.compensate, rounding_to=options.activations)
+    seen = calibrate(loaded, weights, parts, compensate=options.compensate, rounding_to=roundings)
     variants = Variants(loaded, weights, arrays, seen.rounded)
     calibration = samples(variants, measured_data.arrays, measured_data.labels, batch)
     test = samples(variants, test_data.arrays, test_data.labels, batch)
@@ -145,7 +160,8 @@ def compress(options: CompressOptions, progress: Progress | None = None) -> Comp
     )  # fmt: skip
     summary = told.summary()
     best = {weight.name: item for weight, item in zip(weights, told.chosen(), strict=True)}
-    rounded = {name: how for name, how in seen.rounded.items() if best[name].choice.activations != "none"}
+    kinds = {name: item.choice.activations for name, item in best.items()}
+    rounded = {name: seen.rounded[kind][name] for name, kind in kinds.items() if kind != "none"}
     made = _Made(loaded=loaded, weights=best, rounded=rounded)
     summary["files"] = _write(options, made, summary, test, study, start)
     return Compressed(summary=summary, failure=_failure(summary))
@@ -153,14 +169,11 @@ def compress(options: CompressOptions, progress: Progress | None = None) -> Comp
 
 def _check(options: CompressOptions) -> None:
     """What can be said at once. Raises InputError."""
-    from ridgeline.algorithm.onnx.rounded import check_rounding
-
     if options.objective not in OBJECTIVES:
         raise InputError(f"--objective '{options.objective}' is none of {', '.join(OBJECTIVES)}")
     if options.chip is None and options.objective != "size":
         raise InputError(f"--objective {options.objective} is of a chip; name one with --chip, or take --objective size")
-    if options.activations != "none":
-        check_rounding(options.activations)
+    read_activations(options.activations)
     if options.out is not None:
         check_replaceable(options.out)
 
@@ -170,9 +183,10 @@ def _runnable(options: CompressOptions, choices: Sequence[Choice], progress: Pro
     from ridgeline.explore.compression import runnable
     from ridgeline.hardware.chip import read_chip
 
+    activations = read_activations(options.activations)
     if options.chip is None:
-        return [replace(choice, activations=options.activations) for choice in choices]
-    kept, refused = runnable(read_chip(options.chip), choices, options.activations)
+        return [replace(choice, activations=kind) for choice in choices for kind in activations]
+    kept, refused = runnable(read_chip(options.chip), choices, activations)
     if not kept:
         raise refused[0][1]
     for error in _alone(kept, refused):
@@ -183,11 +197,13 @@ def _runnable(options: CompressOptions, choices: Sequence[Choice], progress: Pro
 
 
 def _alone(kept: Sequence[Choice], refused: Sequence[tuple[Choice, RidgelineError]]) -> list[RidgelineError]:
-    """What is said of each format and each pattern of which nothing is kept, once."""
+    """What is said of each format and each pattern, of weights and of inputs, of which nothing is kept, once."""
     formats, patterns = {choice.format for choice in kept}, {choice.pattern for choice in kept}
     found: dict[str, RidgelineError] = {}
     for choice, error in refused:
         lost = choice.format if choice.format not in formats else choice.pattern if choice.pattern not in patterns else None
+        if lost is None and choice.activations not in {each.activations for each in kept}:
+            lost = f"x {choice.activations}"
         if lost is not None:
             found.setdefault(lost, error)
     return list(found.values())
@@ -215,9 +231,9 @@ def _data(options: CompressOptions, loaded: Loaded, progress: Progress) -> tuple
     return data.first(middle), _after(data, middle)
 
 
-def _parted(options: CompressOptions, data: Data) -> tuple[Data, Data]:
+def _parted(data: Data) -> tuple[Data, Data]:
     """Of the calibration data, what codes and scales are fitted to, and what losses are measured on: codes lose less on what they are fitted to."""
-    if data.images < 2 or (not options.compensate and options.activations == "none"):
+    if data.images < 2:
         return data, data
     middle = min(data.images - 1, max(1, round(SEEN * data.images)))
     return data.first(middle), _after(data, middle)

@@ -47,6 +47,7 @@ class Told:
             "total": self._total(best.choices),
             "before": self._before(),
             "weights": {"compressed": len(study.weights), "elements": elements},
+            "alone": self._alone(),
             "layers": [self._layer(number) for number in range(len(study.weights))],
             "single": [self._single(number) for number in range(len(study.choices))],
             "points": [self._point(point) for point in sorted(self.outcome.points, key=lambda point: (point.cost, point.loss))],
@@ -54,6 +55,11 @@ class Told:
 
     def _tested(self, point: Point) -> float:
         return self.study.loss(dict(enumerate(point.choices)), self.test)
+
+    def _alone(self) -> dict[str, Any]:
+        """How many measurements of a weight alone there were, and whether a choice's loss is a sum of two: of its weights, of its inputs."""
+        terms = self.study.terms()
+        return {"measurements": len(self.study.weights) * len({term for row in terms for term in row}), "summed": any(len(row) > 1 for row in terms)}
 
     def _total(self, choices: Sequence[int]) -> dict[str, Any]:
         return self._figures([row[choice] for row, choice in zip(self.costs.table, choices, strict=True)])
@@ -86,10 +92,11 @@ class Told:
     def _single(self, choice: int) -> dict[str, Any]:
         """The whole network in one choice."""
         point = next((each for each in self.outcome.points if set(each.choices) == {choice}), None)
-        name = self.study.choices[choice].name
+        one = self.study.choices[choice]
+        named = {"choice": one.name, "format": one.format, "pattern": one.pattern, "activations": one.activations}
         if point is None:
-            return {"choice": name, "loss": None, "test_loss": None, "total": None}
-        return {"choice": name, "loss": point.loss, "test_loss": self._tested(point), "total": self._total(point.choices)}
+            return {**named, "loss": None, "test_loss": None, "total": None}
+        return {**named, "loss": point.loss, "test_loss": self._tested(point), "total": self._total(point.choices)}
 
     def _point(self, point: Point) -> dict[str, Any]:
         others = [other for other in self.outcome.points if (other.cost, other.loss) != (point.cost, point.loss)]

@@ -110,17 +110,50 @@ def test_inputs_are_rounded_where_the_run_says_so(name: str) -> None:
     """Against rounding by hand, and the file against the session that switches."""
     loaded, weights, arrays = read()
     how = rounding(images()["x"], name, Search(least=0.5, most=1.0, step=0.05))
-    variants = Variants(loaded, weights, arrays, {"w1": how})
+    variants = Variants(loaded, weights, arrays, {name: {"w1": how}})
     np.testing.assert_array_equal(variants.run(images())["y"], Variants(loaded, weights, arrays).run(images())["y"])
     levels = read_format(name)
     rounded = levels.decode(levels.encode(images()["x"] / np.float32(how.scale))) * how.scale  # type: ignore[attr-defined]
     by_hand = Variants(loaded, weights, arrays).run({"x": rounded.astype(np.float32)})["y"]
-    switched = variants.run(images(), rounded={"w1"})["y"]
+    switched = variants.run(images(), rounded={"w1": name})["y"]
     assert np.abs(switched - by_hand).max() <= 1e-4 * np.abs(by_hand).max()
     made = compress(loaded, {"w3": quantise(arrays["w3"], read_format("int8"))}, {"w1": how})
     found = call(session(made.model.SerializeToString(), exact=True), images())["y"]
-    wanted = variants.run(images(), {"w3": quantise(arrays["w3"], read_format("int8")).decode()}, {"w1"})["y"]
+    wanted = variants.run(images(), {"w3": quantise(arrays["w3"], read_format("int8")).decode()}, {"w1": name})["y"]
     assert np.abs(found - wanted).max() <= 1e-2 * np.abs(wanted).max()
+
+
+def shared() -> bytes:
+    """Three products of one tensor, as those of attention."""
+    rng = np.random.default_rng(3)
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 16])
+    nodes = [helper.make_node("MatMul", ["x", f"w_{name}"], [name], name=name) for name in "qkv"]
+    initialisers = [numpy_helper.from_array(rng.standard_normal((16, 8)).astype(np.float32), f"w_{name}") for name in "qkv"]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 8]) for name in "qkv"]
+    graph = helper.make_graph(nodes, "shared", [x], outputs, initialisers)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString()
+
+
+@pytest.mark.parametrize(("kinds", "roundings"), [("int8 none e4m3", 2), ("int8 int8 none", 1), ("int8 int8 int8", 1), ("e4m3 int8 e4m3", 2)])
+def test_weights_that_share_an_input_disagree(kinds: str, roundings: int) -> None:
+    """Each takes its own version, rounded by hand here; those that agree share one; the session that switches says the same."""
+    loaded = lifted(load_model(shared()))
+    weights = read_weights(loaded)
+    arrays = {weight.name: array(loaded, weight) for weight in weights}
+    values = np.random.default_rng(4).standard_normal((5, 16)).astype(np.float32)
+    ways = {name: rounding(values, name, Search(least=0.5, most=1.0, step=0.05)) for name in ("int8", "e4m3")}
+    chosen = {f"w_{name}": kind for name, kind in zip("qkv", kinds.split(), strict=True) if kind != "none"}
+    made = compress(loaded, {}, {name: ways[kind] for name, kind in chosen.items()})
+    assert sum(node.op_type == "QuantizeLinear" for node in made.model.graph.node) == roundings
+    switched = Variants(loaded, weights, arrays, {kind: dict.fromkeys(arrays, how) for kind, how in ways.items()}).run({"x": values}, rounded=chosen)
+    found = call(session(made.model.SerializeToString(), exact=True), {"x": values})
+    for name, kind in zip("qkv", kinds.split(), strict=True):
+        taken = values
+        if kind != "none":
+            levels, scale = read_format(kind), np.float32(ways[kind].scale)
+            taken = (levels.decode(levels.encode(values / scale)) * scale).astype(np.float32)  # type: ignore[attr-defined]
+        np.testing.assert_allclose(found[name], taken @ arrays[f"w_{name}"], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(switched[name], found[name], rtol=1e-4, atol=1e-4)
 
 
 def test_refused_rounding() -> None:

@@ -135,7 +135,10 @@ def _dequantised(parts: _Parts, name: str, item: Encoded, factors: Factors, made
     tensor = onnx.TensorProto(name=f"{name}/codes", dims=list(item.shape), data_type=TYPES[item.format.name], raw_data=_little(codes, bits))
     parts.tensors.append(tensor)
     scales, attributes = _scales(factors)
-    parts.apply("DequantizeLinear", [tensor.name, parts.constant(f"{name}/scales", scales)], made, **attributes)
+    taken = [tensor.name, parts.constant(f"{name}/scales", scales)]
+    if item.format.name == "int8":  # onnxruntime 1.31 asks for them where its sums shall not saturate
+        taken.append(parts.constant(f"{name}/zeros", np.zeros(scales.shape, np.int8)))
+    parts.apply("DequantizeLinear", taken, made, **attributes)
 
 
 def _little(codes: Array, bits: int) -> bytes:

@@ -155,15 +155,17 @@ _PLACES: Mapping[str, Callable[[onnx.NodeProto, tuple[int, ...]], Weight | None]
 
 
 class Variants:
-    """The network in one session of onnxruntime, whose weights come with each run. What meets those of `rounded` is rounded in runs that say so."""
+    """The network in one session of onnxruntime, whose weights come with each run. `rounded`: how what meets a weight is rounded to a format, by
+    format and weight, in runs that say so."""
 
     def __init__(
-        self, loaded: Loaded, weights: Sequence[Weight], arrays: Mapping[str, Array], rounded: Mapping[str, Rounded] | None = None
+        self, loaded: Loaded, weights: Sequence[Weight], arrays: Mapping[str, Array], rounded: Mapping[str, Mapping[str, Rounded]] | None = None
     ) -> None:
         model = onnx.ModelProto()
         model.CopyFrom(loaded.model)
-        self._rounded = frozenset(rounded or {})
-        round_inputs(model, rounded or {}, switched=True)
+        self._rounded = [(name, how.format) for ways in (rounded or {}).values() for name, how in ways.items()]
+        for ways in (rounded or {}).values():
+            round_inputs(model, ways, switched=True)
         self._types = _make_inputs(model, {weight.name for weight in weights})
         beside = {name: held for name, held in loaded.weights.items() if name not in self._types}
         self._session = session(model.SerializeToString(), weights=beside)
@@ -171,11 +173,11 @@ class Variants:
         self.outputs = tuple(output.name for output in loaded.model.graph.output)
 
     def run(
-        self, feeds: Mapping[str, Array], changed: Mapping[str, Array] | None = None, rounded: Collection[str] = ()
+        self, feeds: Mapping[str, Array], changed: Mapping[str, Array] | None = None, rounded: Mapping[str, str] | None = None
     ) -> dict[str, Array]:
-        """The outputs, with other numbers for some weights, and with what meets those of `rounded` rounded."""
+        """The outputs, with other numbers for some weights, and with what meets those of `rounded` rounded to the format that it says."""
         others = {name: np.asarray(held, self._types[name]) for name, held in (changed or {}).items()}
-        switches = {switch(name): np.array(name in rounded) for name in self._rounded}
+        switches = {switch(name, kind): np.array((rounded or {}).get(name) == kind) for name, kind in self._rounded}
         return call(self._session, {**feeds, **self._arrays, **others, **switches})
 
 

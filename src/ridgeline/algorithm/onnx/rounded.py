@@ -39,9 +39,10 @@ def rounding(values: Array, name: str, search: Search) -> Rounded:
 
 
 def round_inputs(model: onnx.ModelProto, weights: Mapping[str, Rounded], *, switched: bool) -> None:
-    """Rounds what the nodes take that multiply by these weights, in place; `switched`: where the input `switch(weight)` says so.
+    """Rounds what the nodes take that multiply by these weights, in place; `switched`: where the input `switch(weight, format)` says so.
 
-    Raises InputError for weights that are not float32.
+    Each node takes its own input rounded as its weight says, and nodes that have one input rounded in the same way share what is made: of a tensor
+    that several weights meet, one may take int8 and another the numbers as they are. Raises InputError for weights that are not float32.
     """
     graph = model.graph
     types = {tensor.name: tensor.data_type for tensor in graph.initializer} | {
@@ -51,34 +52,36 @@ def round_inputs(model: onnx.ModelProto, weights: Mapping[str, Rounded], *, swit
     if wrong is not None:
         raise InputError(f"weight '{wrong}' is no float32, and only float32 networks have their activations rounded; leave --activations out")
     kept: list[onnx.NodeProto] = []
-    for number, one in enumerate(graph.node):
+    levels: dict[tuple[str, Rounded], str] = {}
+    for one in graph.node:
         copy = onnx.NodeProto.FromString(one.SerializeToString())
         if len(copy.input) > 1 and copy.input[1] in weights:
-            kept += _rounded(graph, copy, weights[copy.input[1]], number, switched=switched)
+            weight, how, taken = copy.input[1], weights[copy.input[1]], copy.input[0]
+            if (taken, how) not in levels:
+                levels[taken, how] = f"{taken}/{how.format}/{len(levels)}"
+                kept += _rounded(graph, taken, how, levels[taken, how])
+            copy.input[0] = levels[taken, how]
+            if switched:
+                copy.input[0] = f"{copy.output[0]}/{how.format}/taken"
+                inputs = [switch(weight, how.format), levels[taken, how], taken]
+                kept.append(node("Where", inputs, [copy.input[0]], name=copy.input[0], attributes={}))
         kept.append(copy)
     del graph.node[:]
     graph.node.extend(kept)
     if switched:
-        graph.input.extend(onnx.helper.make_tensor_value_info(switch(name), onnx.TensorProto.BOOL, []) for name in weights)
+        graph.input.extend(onnx.helper.make_tensor_value_info(switch(name, how.format), onnx.TensorProto.BOOL, []) for name, how in weights.items())
 
 
-def switch(weight: str) -> str:
-    return f"{weight}/is_rounded"
+def switch(weight: str, format: str) -> str:
+    return f"{weight}/is_{format}"
 
 
-def _rounded(graph: onnx.GraphProto, copy: onnx.NodeProto, how: Rounded, number: int, *, switched: bool) -> list[onnx.NodeProto]:
-    """The nodes before `copy`, which takes what they make."""
-    weight, name = copy.input[1], f"{copy.input[1]}/input{number}"
-    scale, zero = f"{name}/scale", f"{name}/zero"
+def _rounded(graph: onnx.GraphProto, taken: str, how: Rounded, made: str) -> list[onnx.NodeProto]:
+    """The nodes that make `made` of `taken`."""
+    scale, zero = f"{made}/scale", f"{made}/zero"
     graph.initializer.append(initializer(scale, np.array(how.scale, np.float32)))
     graph.initializer.append(onnx.TensorProto(name=zero, dims=[], data_type=TYPES[how.format], raw_data=b"\0"))
-    made = [
-        node("QuantizeLinear", [copy.input[0], scale, zero], [f"{name}/codes"], name=f"{name}/codes", attributes={}),
-        node("DequantizeLinear", [f"{name}/codes", scale, zero], [f"{name}/levels"], name=f"{name}/levels", attributes={}),
+    return [
+        node("QuantizeLinear", [taken, scale, zero], [f"{made}/codes"], name=f"{made}/codes", attributes={}),
+        node("DequantizeLinear", [f"{made}/codes", scale, zero], [made], name=made, attributes={}),
     ]
-    taken = f"{name}/levels"
-    if switched:
-        taken = f"{name}/taken"
-        made.append(node("Where", [switch(weight), f"{name}/levels", copy.input[0]], [taken], name=taken, attributes={}))
-    copy.input[0] = taken
-    return made

@@ -23,7 +23,8 @@ def session(
     model: bytes | Path, *, threads: int = 0, optimise: bool = True, weights: Mapping[str, Array] | None = None, exact: bool = False
 ) -> Any:
     """A loaded model; `weights` are the initialisers that it holds beside itself (`Network.weights`). `exact`: products of dequantised weights take
-    float activations, which onnxruntime otherwise rounds to int8. Raises InputError for a file that onnxruntime cannot load.
+    float activations, which onnxruntime otherwise rounds to int8, and sums of int8 products do not saturate, as they do on processors without VNNI.
+    Raises InputError for a file that onnxruntime cannot load.
     """
     runtime: Any = onnxruntime
     runtime.set_default_logger_severity(_QUIET)
@@ -33,6 +34,7 @@ def session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait give way to others
     if exact:
         options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+        options.add_session_config_entry("session.x64quantprecision", "1")
     if not optimise:
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     held = {name: runtime.OrtValue.ortvalue_from_numpy(array) for name, array in (weights or {}).items()}

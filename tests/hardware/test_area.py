@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ridgeline.errors import UnsupportedError
 from ridgeline.hardware.area import chip_area, mac_um2, memory_um2
 from ridgeline.hardware.chip import Chip, Widths, chip_names, read_chip
+from ridgeline.hardware.decoders import Decoder
 
 # mm2 of dies, and of Eyeriss' core, with all that is not counted here: Chen et al., JSSC 2017; Jouppi et al., ISCA 2017; NVIDIA's whitepapers.
 DIES = {"eyeriss-168": 3.5 * 3.5, "tpu-v1": 331, "a100": 826, "h100": 814}
@@ -44,9 +45,52 @@ def test_a_larger_memory_is_larger(one: int, other: int) -> None:
 def test_every_chip_has_an_area_by_part(name: str) -> None:
     chip = read_chip(name)
     area = chip_area(chip)
-    assert list(area.by_part) == ["mac", *(level.name for level in chip.levels[1:])]
+    assert {*area.by_part, *area.missing} == {"mac", *(level.name for level in chip.levels[1:]), *(item.name for item in chip.decoders)}
+    assert set(area.missing) == {item.name for item in chip.decoders if item.um2 is None}
     assert area.mm2 == pytest.approx(sum(area.by_part.values()))
     assert min(area.by_part.values()) > 0
+
+
+def decoder(chip: Chip, name: str) -> Decoder:
+    return next(item for item in chip.decoders if item.name == name)
+
+
+def test_olives_decoders_on_the_gpus_die() -> None:
+    """ISCA 2023: 139,264 decoders of 4 bits are 0.250 % of the 754 mm2 of an RTX 2080 Ti: 68 multiprocessors of 2,048."""
+    own = msgspec.structs.replace(decoder(read_chip("olive"), "decoders of 4 bits"), borders=(), each=("sms", "lanes"))
+    chip = msgspec.structs.replace(read_chip("olive"), node_nm=12, array={"sms": 68, "lanes": 2048}, decoders=(own,), levels=GPU, unroll={}, runs=())
+    assert own.count(chip.array) == 139_264
+    assert 100 * chip_area(chip).by_part[own.name] / 754 == pytest.approx(0.250, abs=5e-4)
+
+
+GPU = tuple(msgspec.structs.replace(level, serves=("sms", "lanes")) for level in read_chip("olive").levels)
+
+
+def test_decoders_along_the_borders_of_an_array() -> None:
+    """OliVe's systolic array: one for a row and one for a column, at 28 nm larger than at 12 as a cell of memory is; they follow a varied array."""
+    chip = read_chip("olive")
+    own = decoder(chip, "decoders of 4 bits")
+    assert (own.count(chip.array), decoder(chip, "decoders of 8 bits").count(chip.array)) == (64 + 64, 32 + 32)
+    assert own.count({"rows": 128, "columns": 32}) == 160
+    at_12 = 128 * 13.53 / 1e6
+    assert 2 * at_12 < chip_area(chip).by_part[own.name] < 3 * at_12
+    assert chip_area(msgspec.structs.replace(chip, node_nm=12)).by_part[own.name] == pytest.approx(at_12)
+    assert chip_area(chip).missing == ("decoders of 8 bits",)
+
+
+def test_a_dual_side_core_is_so_much_larger() -> None:
+    """ISCA 2021: 1.5 % of the GPU; a V100's die is 815 mm2."""
+    chip = read_chip("dstc")
+    assert 100 * chip_area(chip).by_part["bitmaps and accumulation"] / 815 == pytest.approx(1.5, abs=5e-3)
+    assert decoder(chip, "bitmaps and accumulation").count(chip.array) == 80 * 4
+
+
+@pytest.mark.parametrize("name", ["ant-os", "ant-ws", "a100", "h100", "h200"])
+def test_what_nobody_published_is_not_in_the_area(name: str) -> None:
+    chip = read_chip(name)
+    without = msgspec.structs.replace(chip, decoders=())
+    assert chip_area(chip).mm2 == chip_area(without).mm2
+    assert chip_area(chip).missing == tuple(item.name for item in chip.decoders) != ()
 
 
 def stated(chip: Chip) -> Chip:

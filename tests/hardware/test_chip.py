@@ -244,7 +244,7 @@ def test_a_chip_is_frozen() -> None:
 
 def test_show_chips() -> None:
     shown = show("chips")
-    assert shown.head == ("name", "node nm", "MACs", "clock MHz", "peak TOPS", "levels", "runs")
+    assert shown.head == ("name", "node nm", "MACs", "clock MHz", "peak TOPS", "levels", "runs", "decoders")
     assert {row[0] for row in shown.rows} == CATALOGUE
     assert next(row for row in shown.rows if row[0] == "tpu-v1")[1:5] == (28, 65_536, 700.0, pytest.approx(91.75, abs=0.01))
     assert [entry["name"] for entry in shown.values["chips"]] == sorted(CATALOGUE)
@@ -253,7 +253,8 @@ def test_show_chips() -> None:
 @pytest.mark.parametrize("name", sorted(CATALOGUE))
 def test_show_a_chip(name: str) -> None:
     shown, chip = show(name), read_chip(name)
-    assert [row[0] for row in shown.rows[:-1]] == [level.name for level in chip.levels]
+    parts = [str(row[0]).partition(":")[0] for row in shown.rows]
+    assert parts == [*(level.name for level in chip.levels), "multipliers", *(item.name.partition(":")[0] for item in chip.decoders)]
     assert all(len(row) == len(shown.head) for row in shown.rows)
     values: dict[str, Any] = json.loads(json.dumps(shown.values))
     assert (values["macs"], values["peak_tops"]) == (chip.macs, chip.peak_tops)

@@ -64,6 +64,20 @@ def test_the_table_of_chips_says_what_they_run() -> None:
     assert rows["a100"] == "bfloat16; float16; int8; int4; float16 or bfloat16 in 2:4; int8 in 2:4; more decoded at 'registers'"
 
 
+def test_the_table_of_chips_says_where_they_decode() -> None:
+    shown = show("chips")
+    column = shown.head.index("decoders")
+    rows = {row[0]: row[column] for row in shown.rows}
+    assert rows["ant-os"] == "128 along rows and columns, not in the area"
+    assert rows["olive"] == "128 along rows and columns, 0.00438 mm2; 64 along rows and columns, not in the area"
+    assert rows["dstc"] == "320 in each of sms x cores, 12.2 mm2"
+    assert rows["a100"] == "110,592 in each of sms x rows x columns x depth, not in the area"
+    assert rows["eyeriss-168"] == ""
+    assert show("olive").values["decoders"][0]["count"] == 128
+    assert show("olive").rows[-1][0] == "decoders of 8 bits: 64 along rows and columns, not in the area"
+
+
+DECODER = '[[decoders]]\nname = "selection of 2:4"\nwork = "selects"\nhandles = ["2:4"]\neach = ["sms", "rows", "columns", "depth"]'
 GOOD = (CHIPS / "a100.toml").read_text()
 RUN = '[[runs]]\nweights = ["int8"]\ninputs = ["int8"]\ngrows = { depth = 2 }'
 DECODES = 'at = "registers"\nbytes = 65_536'
@@ -73,6 +87,11 @@ DECODES = 'at = "registers"\nbytes = 65_536'
     ("old", "new", "message"),
     [
         ('format = "bfloat16"\n', "", "chip 'a100' has runs or decodes but no 'format'; name the one that its other figures are of"),
+        (DECODER, DECODER.replace("depth", "deep"), "decoders[0], 'selection of 2:4': the array has no axis 'deep'; it has sms"),
+        (DECODER, DECODER + '\nborders = ["rows"]', "axis 'rows' is a border and in 'each'; keep one of the two"),
+        (DECODER, DECODER + "\num2 = 3.0", "um2 and node_nm go together; an area is of a node"),
+        (DECODER, DECODER.partition("\neach")[0], "say where they stand: along 'borders', or in 'each' of some axes"),
+        (DECODER, DECODER.replace("selection of 2:4", "l2"), "another part of the chip is called so; take a name of its own"),
         (RUN, RUN.replace("depth", "depths"), "runs[1]: the array has no axis 'depths'; it has sms, rows, columns, depth"),
         (RUN, RUN.replace("= 2", "= 1.3"), "runs[1]: 1.3 times 8 multipliers along 'depth' are no whole number"),
         (RUN, RUN + '\nskips = "pattern"', "runs[1] skips or has speeds, but pattern 'none' leaves nothing out; name its pattern"),

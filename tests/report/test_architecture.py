@@ -31,7 +31,7 @@ DESIGNS = [
     design(9e6, 1e-3, 9.0, number=5),
     design(7e6, 4e-3, 2.5, number=6),  # beaten
 ]
-AREA = {"mm2": 2.0, "by_part": {"mac": 0.5, "glb": 1.5}, "estimated": ["glb"]}
+AREA = {"mm2": 2.0, "by_part": {"mac": 0.5, "glb": 1.5}, "estimated": ["glb"], "missing": ["decoders"]}
 SUMMARY = {
     "networks": ["a", "<b>"], "chip": "small", "vary": {"glb.capacity_bytes": [1, 2, 3, 4, 5, 6]}, "objective": "edp", "space": "full", "macs": 1000,
     "count": {"asked": 6, "mapped": 5, "no mapping": 1}, "certificate": {"optimal": False, "gap": 0.25}, "best": DESIGNS[4],

@@ -289,7 +289,7 @@ def architectures(summary: Mapping[str, Any], out: Path | None) -> str:
         "networks": f"{', '.join(summary['networks'])} on {summary['chip']}, {summary['layers']:,} layers",
         "best": f"{parameters}: {summary['objective']} {proof} of these designs",
         "it takes": f"{_digits(best['energy_pj'] / 1e6)} uJ, {best['cycles']:,} cycles, {_digits(1e3 * best['time_s'])} ms"
-        + ("" if best["area_mm2"] is None else f", {_digits(best['area_mm2'])} mm2"),
+        + ("" if best["area_mm2"] is None else f", {_digits(best['area_mm2'])} mm2{_without(summary['area'])}"),
         "designs": f"{count['asked']:,}, {count['mapped']:,} mapped{f', {left_out}' if left_out else ''}",
         "store": f"{store['path']}: {store['reused']:,} were there, {store['evaluated']:,} evaluated",
         **({"report": str(out / "report.html")} if out is not None else {}),
@@ -299,6 +299,10 @@ def architectures(summary: Mapping[str, Any], out: Path | None) -> str:
         f"{len(shown)} of the {len(rows)} designs that no other one beats in energy, time and area (--json: all)\n"
         + table([*paths, "uJ", "cycles", "ms", "mm2"], shown),
     ])
+
+
+def _without(area: Mapping[str, Any] | None) -> str:
+    return f", {', '.join(area['missing'])} not in it" if area is not None and area["missing"] else ""
 
 
 def compressed(summary: Mapping[str, Any], out: Path | None) -> str:

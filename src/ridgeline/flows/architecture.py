@@ -170,13 +170,13 @@ def _design(design: Design) -> dict[str, Any]:
 
 
 def _area(chip: Chip, *, known: bool) -> dict[str, Any] | None:
-    """Of the best design, by part; `estimated` are the parts whose area the chip does not state."""
+    """Of the best design, by part; `estimated` are the parts whose area the chip does not state, `missing` those that are not in it."""
     from ridgeline.hardware.area import chip_area
 
     if not known:
         return None
     area = chip_area(chip)
-    return {"mm2": area.mm2, "by_part": dict(area.by_part), "estimated": list(area.estimated)}
+    return {"mm2": area.mm2, "by_part": dict(area.by_part), "estimated": list(area.estimated), "missing": list(area.missing)}
 
 
 def _write(out: Path, pareto: Mapping[str, Any], summary: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from ridgeline.errors import unknown_name
 
 if TYPE_CHECKING:
     from ridgeline.hardware.chip import Chip, Level
+    from ridgeline.hardware.decoders import Decoder
 
 KINDS = ("models", "devices", "chips", "operators")
 
@@ -64,15 +65,24 @@ def chips() -> Shown:
     from ridgeline.hardware.runs import declared
 
     found = [read_chip(name) for name in chip_names()]
-    head = ("name", "node nm", "MACs", "clock MHz", "peak TOPS", "levels", "runs")
+    head = ("name", "node nm", "MACs", "clock MHz", "peak TOPS", "levels", "runs", "decoders")
     rows = [
         (
             item.name, item.node_nm, item.macs, item.clock_mhz, item.peak_tops, ", ".join(level.name for level in item.levels),
             "; ".join((*declared(item), *(f"more decoded at '{stored.at}'" for stored in item.decodes))),
+            "; ".join(_decoder(item, decoder) for decoder in item.decoders),
         )
         for item in found
     ]  # fmt: skip
     return Shown(values={"chips": [_chip(item) for item in found]}, head=head, rows=rows)
+
+
+def _decoder(chip: Chip, decoder: Decoder) -> str:
+    """How many, where, and their area."""
+    from ridgeline.hardware.area import decoder_mm2
+
+    area = decoder_mm2(chip, decoder)
+    return f"{decoder.count(chip.array):,} {decoder.place}, {'not in the area' if area is None else f'{area:.3g} mm2'}"
 
 
 def operators() -> Shown:
@@ -118,8 +128,14 @@ def _describes_chip(name: str) -> bool:
 
 def _chip(chip: Chip) -> dict[str, Any]:
     values = msgspec.to_builtins(chip)
+    from ridgeline.hardware.area import decoder_mm2
+
     levels = [made | {"instances": chip.instances(level)} for made, level in zip(values["levels"], chip.levels, strict=True)]
-    return values | {"levels": levels, "macs": chip.macs, "peak_tops": chip.peak_tops}
+    decoders = [
+        made | {"count": item.count(chip.array), "area_mm2": decoder_mm2(chip, item)}
+        for made, item in zip(values["decoders"], chip.decoders, strict=True)
+    ]
+    return values | {"levels": levels, "decoders": decoders, "macs": chip.macs, "peak_tops": chip.peak_tops}
 
 
 def _one_chip(chip: Chip) -> Shown:
@@ -134,6 +150,8 @@ def _one_chip(chip: Chip) -> Shown:
     ]  # fmt: skip
     array = ", ".join(f"{size} {name}" for name, size in chip.array.items())
     rows.append((f"multipliers: {array}", chip.macs, None, "-", "-", f"{chip.mac.pj:g} a MAC", f"{chip.peak_tops:.4g} TOPS"))
+    for item in chip.decoders:
+        rows.append((f"{item.name}: {_decoder(chip, item)}", item.count(chip.array), None, "-", "-", "-", "-"))
     return Shown(values=_chip(chip), head=head, rows=rows)
 
 

@@ -1,7 +1,8 @@
-"""The area of a chip's multiply-accumulators and memories: what the chip states, else an estimate from published areas (area.toml).
+"""The area of a chip's multiply-accumulators, decoders and memories: what the chip states, else an estimate from published areas (area.toml).
 
-Nothing else is counted: no controller, network on the chip, pad or unused silicon. Published areas are of one node; all scale to another as the
-cell of a static memory does, of which each node has published one. Between two figures lies a straight line in logarithms of both.
+A decoder has the area that its study published, scaled to the chip's node; one without such a figure is named as missing. Nothing else is counted:
+no controller, network on the chip, pad or unused silicon. Published areas are of one node; all scale to another as the cell of a static memory does,
+of which each node has published one. Between two figures lies a straight line in logarithms of both.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import msgspec
 
 from ridgeline.errors import UnsupportedError
 from ridgeline.hardware.chip import Bits, Chip, Count, Level, Struct, Text, Widths
+from ridgeline.hardware.decoders import Decoder
 from ridgeline.hardware.toml import read_toml
 
 FILE = Path(__file__).with_name("area.toml")
@@ -59,10 +61,12 @@ class Areas(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChipArea:
-    """mm2 of all multiply-accumulators ("mac") and of all instances of each level; `estimated` are those that the chip does not state."""
+    """mm2 of all multiply-accumulators ("mac"), of all decoders of each kind and of all instances of each level. `estimated` are those that the chip
+    does not state; `missing` are decoders that are not in the area, since nobody has published theirs."""
 
     by_part: Mapping[str, float]
     estimated: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
     @property
     def mm2(self) -> float:
@@ -77,13 +81,22 @@ def chip_area(chip: Chip) -> ChipArea:
     else:
         parts["mac"] = mac_um2(chip.widths) * _scale(chip, "[mac]") * chip.macs / 1e6
         estimated.append("mac")
+    parts |= {item.name: area for item in chip.decoders if (area := decoder_mm2(chip, item)) is not None}
     for level in chip.levels:
         if level.area_mm2:
             parts[level.name] = level.area_mm2 * chip.instances(level)
         elif level is not chip.levels[0]:
             parts[level.name] = _memory_mm2(chip, level) * chip.instances(level)
             estimated.append(level.name)
-    return ChipArea(by_part=parts, estimated=tuple(estimated))
+    return ChipArea(by_part=parts, estimated=tuple(estimated), missing=tuple(item.name for item in chip.decoders if item.um2 is None))
+
+
+def decoder_mm2(chip: Chip, decoder: Decoder) -> float | None:
+    """Of all decoders of one kind, at the chip's node; None where none is published. Raises UnsupportedError beyond the table's nodes."""
+    if decoder.um2 is None or decoder.node_nm is None:
+        return None
+    scale = 1.0 if decoder.node_nm == chip.node_nm else _scale(chip, f"decoder '{decoder.name}'", decoder.node_nm)
+    return decoder.um2 * decoder.count(chip.array) * scale / 1e6
 
 
 def _memory_mm2(chip: Chip, level: Level) -> float:
@@ -104,15 +117,15 @@ def mac_um2(widths: Widths) -> float:
     return multiplier + on_line([(point.bits, point.um2) for point in areas.adders], widths.partial)
 
 
-def _scale(chip: Chip, part: str) -> float:
-    """Of the table's areas to the chip's node."""
+def _scale(chip: Chip, part: str, node_nm: int | None = None) -> float:
+    """Of areas at a node, else the table's, to the chip's node."""
     areas = _areas()
     cells = [(cell.node_nm, cell.um2) for cell in areas.cells]
     if chip.node_nm > cells[-1][0]:
         raise UnsupportedError(
             f"chip '{chip.name}': {part} has no area_mm2, and no figure is at hand to estimate it at {chip.node_nm} nm, only to {cells[-1][0]:g}"
         )
-    return _held(cells, chip.node_nm) / _held(cells, areas.node_nm)
+    return _held(cells, chip.node_nm) / _held(cells, node_nm or areas.node_nm)
 
 
 def on_line(points: Points, place: float) -> float:

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from ridgeline.errors import unknown_name
+from ridgeline.hardware.decoders import Decoder, check_decoders
 from ridgeline.hardware.runs import Decodes, Run, check_declarations
 from ridgeline.hardware.toml import names_in, read_named
 
@@ -123,7 +124,8 @@ class Systolic(Struct, frozen=True, kw_only=True):
 class Chip(Struct, frozen=True, kw_only=True):
     """`array`: axis of the grid -> its multipliers. `unroll` and `loops` are the chip's own constraints, by array axis and by level. Along
     `systolic_axes` a result leaves the array one multiplier a cycle, which ZigZag's latency adds after the last step. `format` names the
-    number format that all figures are of; `runs` and `decodes` say what else the chip takes, and `mapping.running` what it is then."""
+    number format that all figures are of; `runs` and `decodes` say what else the chip takes, and `mapping.running` what it is then; `decoders`
+    are the units of the array that it has for it."""
 
     name: Text
     description: Text
@@ -141,6 +143,7 @@ class Chip(Struct, frozen=True, kw_only=True):
     format: Text | None = None
     runs: tuple[Run, ...] = ()
     decodes: tuple[Decodes, ...] = ()
+    decoders: tuple[Decoder, ...] = ()
     source: Text
 
     def __post_init__(self) -> None:
@@ -168,6 +171,7 @@ class Chip(Struct, frozen=True, kw_only=True):
         _check_constraints(self)
         _check_homes(self)
         check_declarations(self)
+        check_decoders(self.decoders, self.array, tuple(names))
 
     @property
     def macs(self) -> int:

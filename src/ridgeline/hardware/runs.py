@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Growth = Annotated[float, msgspec.Meta(gt=0, le=1024)]
 Energy = Annotated[float, msgspec.Meta(ge=0, le=1e9)]  # pJ
-Area = Annotated[float, msgspec.Meta(ge=0, le=1e6)]  # mm2
 Bytes = Annotated[int, msgspec.Meta(gt=0, le=10**15)]
 
 
@@ -31,8 +30,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     `patterns` are names of sparsity patterns, or several at a time as the shell matches names: `bank16:*`. The array has `grows` times as
     many multipliers along an axis. With `skips`, no step is taken for the zeros that a `pattern` leaves out, or for those among the
     `values` of both operands, which only their bitmaps tell. `speeds` names a table of measured speeds over dense (`hardware.rates`)
-    instead. mac_pj: of one multiply-accumulate that happens; the chip's own where absent. decoder_area_mm2: of all that the chip has for
-    it, metadata's selection included.
+    instead. mac_pj: of one multiply-accumulate that happens; the chip's own where absent.
     """
 
     weights: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)]
@@ -42,7 +40,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     skips: Literal["pattern", "values"] | None = None
     speeds: Text | None = None
     mac_pj: Energy | None = None
-    decoder_area_mm2: Area = 0.0
     source: Text
 
     @property
@@ -60,7 +57,6 @@ class Decodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     patterns: tuple[Text, ...] = ("none",)
     at: Text
     bytes: Bytes | None = None
-    decoder_area_mm2: Area = 0.0
     source: Text
 
 

@@ -105,15 +105,31 @@ def store(values: Array, place: Place, choice: Choice, moments: Array | None = N
 
     A group larger than its axis is the axis. Raises InputError for NaN and infinities, and for what does not divide and may not be padded.
     """
-    sparse = None
+    mask = None
     if choice.pattern != DENSE:
         mask = read_pattern(choice.pattern, pad=choice.pad).mask(_scores(values, place, moments), axis=place.reduction)
-        sparse = Sparse(pattern=choice.pattern, axes=place.reduction, mask=mask)
-    encoded = _encoded(values if sparse is None else np.where(sparse.mask, values, np.float32(0)), place, choice)
-    factors = encoded.factors()
-    if moments is not None and factors is not None:
-        encoded = _compensated(values, None if sparse is None else sparse.mask, encoded, factors, place, moments)
+    made = store_masked(values, place, choice, mask)
+    factors = made.encoded.factors()
+    if moments is None or factors is None:
+        return made
+    return replace(made, encoded=_compensated(values, mask, made.encoded, factors, place, moments))
+
+
+def store_masked(values: Array, place: Place, choice: Choice, mask: Array | None, encoded: Encoded | None = None) -> StoredWeight:
+    """As `encoded`, or with the scales of least squared error and the nearest codes. `mask`: which elements stay, None that all do."""
+    sparse = None if mask is None else Sparse(pattern=choice.pattern, axes=place.reduction, mask=mask)
+    if encoded is None:
+        encoded = _encoded(values if mask is None else np.where(mask, values, np.float32(0)), place, choice)
     return StoredWeight(choice=choice, encoded=encoded, sparse=sparse, bits=_bits(encoded, sparse))
+
+
+def recoded(values: Array, encoded: Encoded) -> Encoded | None:
+    """The nearest codes of other values at the same scales; None for a format that is no levels times scales."""
+    factors = encoded.factors()
+    if factors is None:
+        return None
+    codes = packed_codes(factors.element, factors.layout.matrix(values), factors.layout, factors.scales, plain=False)
+    return replace(encoded, stored=replace(encoded.stored, packed=codes))
 
 
 def _scores(values: Array, place: Place, moments: Array | None) -> Array:
@@ -162,9 +178,9 @@ def _compensated(values: Array, mask: Array | None, encoded: Encoded, factors: F
     scales = _rows(_spread(factors), place)
     kept = np.ones_like(scales, np.bool_) if mask is None else _rows(mask, place)
     chosen = _chosen(_rows(values, place), kept, scales, levels, _upper(moments))
-    matrix = factors.layout.matrix(_from_rows(chosen, values.shape, place))
-    codes = packed_codes(factors.element, matrix, factors.layout, factors.scales, plain=False)
-    return replace(encoded, stored=replace(encoded.stored, packed=codes))
+    codes = recoded(_from_rows(chosen, values.shape, place), encoded)
+    assert codes is not None  # it has factors
+    return codes
 
 
 def _spread(factors: Factors) -> Array:

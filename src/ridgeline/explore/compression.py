@@ -17,7 +17,7 @@ from ridgeline.errors import InputError, RidgelineError, UnsupportedError
 from ridgeline.explore.loss_search import Choices, Outcome, Table, search
 from ridgeline.formats import read_format
 from ridgeline.hardware.chip import Chip
-from ridgeline.mapping.running import running
+from ridgeline.mapping.running import depends_on_values, running
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Progress: TypeAlias = Callable[[int, int], None]
@@ -122,9 +122,10 @@ def _refusal(chip: Chip, choice: Choice) -> RidgelineError | None:
     """Why the chip does not run it."""
     inputs = chip.format if choice.activations == DENSE else choice.activations
     bits = read_format(choice.format_name).bits
+    speed = 1.0 if depends_on_values(chip, choice.format_name, inputs, choice.pattern) else None  # it is counted later
     try:
-        running(chip, weight=choice.format_name, weight_bits=bits, input=inputs, pattern=choice.pattern, size=ANY_SIZE)
-    except (UnsupportedError, InputError) as error:  # the latter for what depends on the values
+        running(chip, weight=choice.format_name, weight_bits=bits, input=inputs, pattern=choice.pattern, size=ANY_SIZE, speed=speed)
+    except (UnsupportedError, InputError) as error:  # the latter for a pattern without a density
         return error
     return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -20,10 +21,13 @@ from ridgeline.flows.folder import check_replaceable, output_folder
 from ridgeline.flows.progress import Progress, Silent
 
 if TYPE_CHECKING:
+    from ridgeline.algorithm.graph import Array
     from ridgeline.algorithm.onnx.compressible import Weight
     from ridgeline.algorithm.onnx.load import Loaded
     from ridgeline.algorithm.onnx.rounded import Rounded
     from ridgeline.algorithm.passes.compress import Choice, StoredWeight
+    from ridgeline.algorithm.passes.fine_tune import FineTune
+    from ridgeline.explore.bitmaps import Met
     from ridgeline.explore.compression import Samples, Study
     from ridgeline.explore.pricing import Costs
 
@@ -40,7 +44,7 @@ MODEL, PACKED, SUMMARY, REPORT = "compressed.onnx", "weights.npz", "compress.jso
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompressOptions:
-    """`loss` as the user writes it, 2% or 0.02; `test` None: the second half of the data. `keep`: layers that stay as they are."""
+    """`loss` as the user writes it, 2% or 0.02; `test` None: the second half of the data. `keep`: layers that stay as they are. `fine_tune`: steps."""
 
     network: str
     data: Path | None = None
@@ -56,6 +60,8 @@ class CompressOptions:
     compensate: bool = True
     pad: bool = True
     budget_s: float = 60.0
+    fine_tune: int = 0
+    learning_rate: float = 0.01
     out: Path | None = None
 
 
@@ -122,6 +128,7 @@ def compress(options: CompressOptions, progress: Progress | None = None) -> Comp
     from ridgeline.algorithm.onnx.compressed import lifted
     from ridgeline.algorithm.onnx.compressible import Variants, array, constants_as_initialisers, read_weights
     from ridgeline.explore.compression import Study, batches, calibrate, samples, store_all
+    from ridgeline.explore.fine_tuning import Tuning, fine_tuned
 
     start, progress = perf_counter(), progress or Silent()
     limit = read_loss(options.loss)
@@ -137,26 +144,33 @@ def compress(options: CompressOptions, progress: Progress | None = None) -> Comp
     calibration_data, test_data = _data(options, loaded, progress)
     metric = read_metric(options.metric, labels=calibration_data.labels is not None and test_data.labels is not None)
     batch = _batch(loaded)
-    fitted = options.compensate or bool(roundings)
+    fitted = options.compensate or bool(roundings) or options.fine_tune > 0
     seen_data, measured_data = _parted(calibration_data) if fitted else (calibration_data, calibration_data)
     parts = batches(seen_data.arrays, batch)
     seen = calibrate(loaded, weights, parts, compensate=options.compensate, rounding_to=roundings)
     variants = Variants(loaded, weights, arrays, seen.rounded)
     calibration = samples(variants, measured_data.arrays, measured_data.labels, batch)
     test = samples(variants, test_data.arrays, test_data.labels, batch)
+    lessons = _lessons(loaded, arrays, samples(variants, seen_data.arrays, seen_data.labels, batch)) if options.fine_tune else None
     progress.step("storing every weight in every format")
     stored = store_all(weights, arrays, choices, seen.moments, progress.advance)
     study = Study(weights=weights, choices=choices, stored=stored, variants=variants, metric=metric)
     progress.step("costs")
-    costs = _costs(options, study, progress)
+    costs = _costs(options, study, _met(options, loaded, study, seen_data), progress)
     progress.step("measuring what each choice loses")
     losses = study.single_losses(calibration, progress.advance)
     progress.step("choosing")
     outcome = study.search(costs.worths(options.objective), losses, (1 - HELD_BACK) * limit, calibration)
+    tuned = None
+    if lessons is not None:
+        progress.step("fine-tuning")
+        tuning = Tuning(study=study, loaded=loaded, arrays=arrays, rounded=seen.rounded, lessons=lessons, options=_fine_tune(options))
+        tuned = fine_tuned(tuning, costs.worths(options.objective), losses, outcome, (1 - HELD_BACK) * limit, calibration, progress.advance)
     progress.step("testing on other data")
     told = Told(
         network=source.network_name(options.network), objective=options.objective, metric=options.metric, chip=options.chip, limit=limit,
         study=study, costs=costs, outcome=outcome, losses=losses, images=calibration_data.images, calibration=calibration, test=test,
+        tuned=tuned,
     )  # fmt: skip
     summary = told.summary()
     best = {weight.name: item for weight, item in zip(weights, told.chosen(), strict=True)}
@@ -174,8 +188,35 @@ def _check(options: CompressOptions) -> None:
     if options.chip is None and options.objective != "size":
         raise InputError(f"--objective {options.objective} is of a chip; name one with --chip, or take --objective size")
     read_activations(options.activations)
+    if options.fine_tune:
+        _check_fine_tune(options)
     if options.out is not None:
         check_replaceable(options.out)
+
+
+def _check_fine_tune(options: CompressOptions) -> None:
+    from ridgeline.algorithm.onnx.trainable.walk import torch_module
+
+    if options.fine_tune < 0:
+        raise InputError(f"--fine-tune {options.fine_tune} must be 0 steps or more")
+    _fine_tune(options)
+    torch_module()
+
+
+def _fine_tune(options: CompressOptions) -> FineTune:
+    from ridgeline.algorithm.passes.fine_tune import FineTune
+
+    return FineTune(steps=options.fine_tune, learning_rate=options.learning_rate, metric=options.metric)
+
+
+def _lessons(loaded: Loaded, arrays: Mapping[str, Array], seen: Samples) -> Samples:
+    """What the network learns from: the images that codes are fitted to. Raises what `check_trainable` does."""
+    from ridgeline.explore.fine_tuning import check_trainable
+
+    if seen.images < 2:
+        raise InputError(f"--fine-tune learns from {seen.images} image; give 4 or more with --data")
+    check_trainable(loaded, arrays, seen)
+    return seen
 
 
 def _runnable(options: CompressOptions, choices: Sequence[Choice], progress: Progress) -> list[Choice]:
@@ -244,23 +285,41 @@ def _after(data: Data, first: int) -> Data:
     return Data(arrays=arrays, labels=None if data.labels is None else data.labels[first:])
 
 
-def _batch(loaded: Loaded) -> int:
+def _batch(loaded: Loaded, most: int = BATCH) -> int:
+    """Images that run at once: as the file has them, or up to `most` where it lets them."""
     from ridgeline.algorithm.onnx.inputs import leading_sizes
 
     fixed = [size for size in leading_sizes(loaded.model.SerializeToString()).values() if size]
-    return min(fixed) if fixed else BATCH
+    return min(fixed) if fixed else most
 
 
-def _costs(options: CompressOptions, study: Study, progress: Progress) -> Costs:
+def _met(options: CompressOptions, loaded: Loaded, study: Study, data: Data) -> Met | None:
+    """What bitmaps are counted on, where the chip skips zeros of values."""
+    from ridgeline.explore.bitmaps import IMAGES, met
+    from ridgeline.explore.compression import batches
+    from ridgeline.explore.pricing import inputs_format
+    from ridgeline.hardware.chip import read_chip
+    from ridgeline.mapping.running import depends_on_values
+
+    if options.chip is None:
+        return None
+    chip = read_chip(options.chip)
+    if not any(depends_on_values(chip, choice.format_name, inputs_format(chip, choice), choice.pattern) for choice in study.choices):
+        return None
+    batch = _batch(loaded, IMAGES)
+    return met(loaded, study.weights, islice(batches(data.arrays, batch), -(-IMAGES // batch)))
+
+
+def _costs(options: CompressOptions, study: Study, met: Met | None, progress: Progress) -> Costs:
     from ridgeline.explore.pricing import Pricing, price
     from ridgeline.hardware.chip import read_chip
 
     if options.chip is None:
         return price(Pricing(chip=None, objective=options.objective, layers=(), budget_s=0), study.weights, study.stored, progress.advance)
     layers = source.read_work(options.network).layers
-    kinds = len({tuple(layer.nest.axes.items()) for layer in layers}) * len(study.choices)
+    kinds = (len(layers) if met is not None else len({tuple(layer.nest.axes.items()) for layer in layers})) * len(study.choices)
     budget_s = min(max(PRICED * options.budget_s / kinds, QUESTIONS_S[0]), QUESTIONS_S[1])
-    pricing = Pricing(chip=read_chip(options.chip), objective=options.objective, layers=layers, budget_s=budget_s)
+    pricing = Pricing(chip=read_chip(options.chip), objective=options.objective, layers=layers, budget_s=budget_s, met=met)
     return price(pricing, study.weights, study.stored, progress.advance)
 
 

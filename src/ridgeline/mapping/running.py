@@ -72,6 +72,13 @@ def running(
     raise _refusal(chip, weight, input, pattern)
 
 
+def depends_on_values(chip: Chip, weight: str, input: str | None, pattern: str) -> bool:
+    """Whether what the chip saves on such weights is told by the bitmaps of both operands alone, so that `running` needs a `speed`."""
+    own = weight == chip.format and input in (None, weight) and pattern == "none"
+    run = None if own else _declared(chip.runs, chip, weight, input, pattern)
+    return run is not None and run.skips == "values"
+
+
 def time_s(found: Estimate, chip: Chip) -> float:
     """Of a mapping, on the chip that it was estimated for."""
     return found.cycles / (chip.clock_mhz * 1e6)

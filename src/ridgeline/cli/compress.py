@@ -28,6 +28,8 @@ from ridgeline.errors import CheckFailedError
 @click.option("--compensate/--round", default=True, help="Choose codes so that the errors of a channel make up for each other, or the nearest.")
 @click.option("--pad/--no-pad", default=True, help="Pad weights that do not divide into a pattern, and count that; or refuse them.")
 @click.option("--budget", "budget_s", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Seconds that the mapper shares.")
+@click.option("--fine-tune", "fine_tune", type=click.IntRange(min=0), default=0, metavar="STEPS", help="Train weights in their formats; needs torch.")
+@click.option("--learning-rate", type=float, default=0.01, show_default=True, help="Of fine-tuning: parts of a weight's size that a step moves.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for compressed.onnx, weights.npz, compress.json and report.html.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
 def compress(as_json: bool, **given: Any) -> None:

@@ -319,6 +319,8 @@ def compressed(summary: Mapping[str, Any], out: Path | None) -> str:
         "weights": f"{total['weight_bytes']:,} bytes, {total['bits_per_weight']:.3g} bits each; {before['weight_bytes']:,} before",
         "choices": ", ".join(f"{name} x {count}" for name, count in sorted(kinds.items(), key=lambda item: -item[1])),
     }
+    if summary["fine_tuned"] is not None:
+        lines["fine-tuned"] = _fine_tuned(summary["fine_tuned"])
     if "file" in loss:
         lines["file"] = f"loses {loss['file']:.4g} in onnxruntime, {loss['file_exact']:.4g} with activations in float"
     if summary["chip"] is not None:
@@ -335,6 +337,13 @@ def compressed(summary: Mapping[str, Any], out: Path | None) -> str:
     ]
     on_chip = ("us", "uJ") if summary["chip"] is not None else ()
     return f"{pairs(lines)}\n\n{table(('one choice for all', 'pattern', 'inputs', 'bits', *on_chip, 'loss', 'tested'), singles)}"
+
+
+def _fine_tuned(told: Mapping[str, Any]) -> str:
+    steps, tries, without = told["steps"], told["tries"], told["without"]
+    fell = ", ".join(f"{each['loss_before']:.4g} to {each['loss_after']:.4g}" for each in tries)
+    other = f"{without['loss']['test']:.4g} tested, {without['total']['weight_bytes']:,} bytes"
+    return f"{'kept' if told['kept'] else 'not kept'}, {steps} steps: {fell}; without: {other}"
 
 
 def _on_chip(total: Mapping[str, Any]) -> tuple[float, ...]:

@@ -44,7 +44,7 @@ MODEL, PACKED, SUMMARY, REPORT = "compressed.onnx", "weights.npz", "compress.jso
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompressOptions:
-    """`loss` as the user writes it, 2% or 0.02; `test` None: the second half of the data. `keep`: layers that stay as they are. `fine_tune`: steps."""
+    """`loss` as the user writes it, 2% or 0.02; `test` None: the second half of the data. `keep`: layers that stay. `fine_tune`: steps, 0 none."""
 
     network: str
     data: Path | None = None

@@ -58,7 +58,8 @@ def check(model: bytes, feeds: dict[str, Array], weights: tuple[str, ...] = (), 
 
 MAP, ROWS = (2, 4, 9, 7), (3, 4, 6)
 UNARY = ("Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "Neg", "Reciprocal", "Relu", "Round", "Sigmoid", "Sign", "Sin", "Tanh", "Softplus",
-         "HardSwish", "Mish", "Elu", "Gelu", "HardSigmoid", "LeakyRelu", "Softmax", "LogSoftmax", "Identity", "Dropout", "Flatten", "Transpose")  # fmt: skip
+         "HardSwish", "Mish", "Elu", "Gelu", "HardSigmoid", "LeakyRelu", "Softmax", "LogSoftmax", "Identity", "Dropout", "Flatten",
+         "Transpose")  # fmt: skip
 Case = tuple[str, dict[str, Array], dict[str, Any], tuple[int, ...]]
 CASES: list[Case] = [
     *((name, {}, {}, ROWS) for name in UNARY),

@@ -322,7 +322,7 @@ def compressed(summary: Mapping[str, Any], out: Path | None) -> str:
     if summary["fine_tuned"] is not None:
         lines["fine-tuned"] = _fine_tuned(summary["fine_tuned"])
     if "file" in loss:
-        lines["file"] = f"loses {loss['file']:.4g} in onnxruntime, {loss['file_exact']:.4g} with activations in float"
+        lines["file"] = f"loses {loss['file']:.4g} in onnxruntime, {loss['file_exact']:.4g} with its exact options"
     if summary["chip"] is not None:
         lines["time"] = f"{1e6 * total['time_s']:,.3f} us, {1e6 * before['time_s']:,.3f} before"
         lines["energy"] = f"{total['energy_pj'] / 1e6:,.3f} uJ, {before['energy_pj'] / 1e6:,.3f} before"

@@ -364,7 +364,7 @@ def _write(options: CompressOptions, chosen: _Made, summary: dict[str, Any], tes
 
 
 def _written(path: Path, test: Samples, study: Study) -> dict[str, float]:
-    """What the file itself loses, as stock onnxruntime runs it, and with activations in float where it would round them."""
+    """What the file itself loses, as stock onnxruntime runs it, and with its exact options: docs/compress.md has them."""
     from ridgeline.algorithm.onnx.runtime import call, session
     from ridgeline.explore.compression import outputs
 

@@ -29,16 +29,18 @@ class Met:
     inputs: Mapping[str, Bitmap]
 
     def density(self, layer: Layer) -> float:
-        """The share of a layer's inputs that are not zero; padding is not among them."""
-        return float(np.mean(self.inputs[layer.inputs[0]]))
+        """The share of a layer's inputs that are not zero; padding is not among them. All of inputs that were not met."""
+        held = self.inputs.get(layer.inputs[0])
+        return 1.0 if held is None else float(np.mean(held))
 
     def steps(self, layer: Layer, weight: Weight, values: Array) -> Steps:
-        """Of a layer with those weights, over some images. A transposed convolution skips nothing here: its phases part its weights.
+        """Of a layer with those weights, over some images. A transposed convolution skips nothing here, since its phases part its weights; nor does a
+        layer that takes the weight in another way than the others.
 
         Raises InputError for inputs of another size than the layer's.
         """
         nest, rng = layer.nest, np.random.default_rng(SEED)
-        if weight.operator == "ConvTranspose":
+        if weight.operator == "ConvTranspose" or layer.inputs[0] not in self.inputs:
             return Steps(sparse=1, dense=1, skipped=0, tiles=1)
         matrix = values != 0
         if weight.operator in ("MatMul", "Gemm") and weight.channel == 0:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from ridgeline.algorithm import zoo
 from ridgeline.algorithm.onnx.compressed import lifted
 from ridgeline.algorithm.onnx.compressible import array, constants_as_initialisers, read_weights
 from ridgeline.algorithm.onnx.load import load_model
@@ -134,13 +135,14 @@ def test_operators_that_need_others() -> None:
         helper.make_node("Shape", ["left"], ["shape"]),
         helper.make_node("ConstantOfShape", ["shape"], ["twos"], value=numpy_helper.from_array(np.array([2], np.float32))),
         helper.make_node("Mul", ["left", "twos"], ["y"]),
+        helper.make_node("Constant", [], ["six"], value_int=6),
         helper.make_node("Range", ["zero", "six", "two"], ["even"]),
         helper.make_node("QuantizeLinear", ["x", "scale", "offset"], ["codes"]),
         helper.make_node("DequantizeLinear", ["codes", "scale", "offset"], ["z"]),
     ]  # fmt: skip
     constants = {
         "one": np.array(1, np.float32), "parts": whole(1, 3), "scale": np.array(0.1, np.float32), "offset": np.array(7, np.uint8),
-        "zero": np.array(0, np.int64), "six": np.array(6, np.int64), "two": np.array(2, np.int64),
+        "zero": np.array(0, np.int64), "two": np.array(2, np.int64),
     }  # fmt: skip
     check(network(nodes, constants, ROWS, ("y", "right", "top", "bottom", "even", "z")), {"x": normal(*ROWS)})
 
@@ -194,6 +196,22 @@ def test_digits(kind: str) -> None:
     for name in expected:
         near = NEAR if kind == "none" else 0.02 * float(np.abs(expected[name]).max())  # a sum beside a threshold may go to the other code
         np.testing.assert_allclose(made[name].numpy(), expected[name], rtol=NEAR, atol=near)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "bert-base"])
+def test_networks_of_the_zoo(name: str) -> None:
+    """Of fewer channels and layers."""
+    model = zoo.reduced(name).SerializeToString()
+    rng = np.random.default_rng(0)
+    loaded = lifted(constants_as_initialisers(load_model(model)))
+    feeds: dict[str, Array] = {}
+    for value in session(loaded.model.SerializeToString(), weights=loaded.weights).get_inputs():
+        shape = [size if isinstance(size, int) else 2 for size in value.shape]
+        feeds[value.name] = normal(*shape) if value.type == "tensor(float)" else rng.integers(0, 2, shape).astype(np.int64)
+    walk = Walk(loaded, ())
+    made = walk.run({key: walk.tensor(value) for key, value in feeds.items()}, {})
+    for key, expected in call(session(model), feeds).items():
+        np.testing.assert_allclose(made[key].numpy(), expected, rtol=NEAR, atol=NEAR)
 
 
 def test_what_is_refused() -> None:

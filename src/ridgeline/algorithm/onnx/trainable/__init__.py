@@ -83,6 +83,7 @@ OPERATORS: dict[str, Callable[[Call], Tensor | tuple[Tensor, ...]]] = {
     "Tile": moves.tile,
     "Pad": moves.pad,
     "Shape": moves.shape,
+    "Constant": moves.constant,
     "ConstantOfShape": moves.constant_of_shape,
     "Range": moves.range_,
 }

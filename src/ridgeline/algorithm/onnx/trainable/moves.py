@@ -99,6 +99,16 @@ def shape(call: Call) -> Tensor:
     return call.torch.tensor(list(call.first.shape)[call.attribute("start", 0) : call.attribute("end", None)], dtype=call.torch.int64)
 
 
+def constant(call: Call) -> Tensor:
+    """Of a tensor or of numbers."""
+    ((name, value),) = call.attributes.items()
+    if name == "value":
+        return call.torch.from_numpy(value.copy())
+    if name not in ("value_float", "value_floats", "value_int", "value_ints"):
+        call.refuse_unless(name, None)
+    return call.torch.tensor(value, dtype=call.torch.float32 if "float" in name else call.torch.int64)
+
+
 def constant_of_shape(call: Call) -> Tensor:
     value = call.attribute("value", None)
     like = call.torch.zeros(()) if value is None else call.torch.from_numpy(value.copy()).reshape(())

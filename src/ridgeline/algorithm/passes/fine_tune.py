@@ -124,7 +124,7 @@ def share(done: float) -> float:
 def gradual_mask(values: Array, place: Place, choice: Choice, dropped: float) -> Array:
     """Without that share of the elements that the pattern would drop by magnitude, the smallest first."""
     magnitudes = np.abs(values)
-    mask = read_pattern(choice.pattern, pad=choice.pad).mask(magnitudes, axis=place.reduction).reshape(-1)
+    mask: Array = read_pattern(choice.pattern, pad=choice.pad).mask(magnitudes, axis=place.reduction).reshape(-1)
     outside = np.flatnonzero(~mask)
     going = round(dropped * outside.size)
     if going < outside.size:

@@ -1,13 +1,16 @@
-"""What any mapping takes at least: every element passes every boundary once, and levels that are too small move some again."""
+"""What any mapping takes at least: every element passes every boundary once, levels that are too small move some again, and the multipliers read and
+write."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ridgeline.mapping.search import kernel
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 def fill_bounds(problem: Any, known: dict[object, float]) -> None:
@@ -15,6 +18,60 @@ def fill_bounds(problem: Any, known: dict[object, float]) -> None:
     spaces of the layer have too. The problem's boundaries are filled already."""
     _fill_floors(problem)
     _fill_beyond(problem, known)
+
+
+def least_energy(problem: Any, shared: Array, *, beyond: bool = True) -> float:
+    """pJ that no mapping goes below. shared[slot, tensor]: the most instances over an axis of the array that can use one element of the tensor, 1 at
+    slots of time. Without `beyond`, also of mappings that hold the same tensors at the same levels in other orders or parts."""
+    total = float(problem["mac_pj"] + problem["floor"].sum() + (problem["beyond"][0] if beyond else 0.0))
+    for _, level, reads, writes in _multipliers(problem, shared):
+        total += float(reads * problem["read_pj"][level] + writes * problem["write_pj"][level])
+    return total
+
+
+def least_cycles(problem: Any, shared: Array, instances: Array, *, beyond: bool = True) -> float:
+    """That the slowest level takes at least, its transfers shared out over as many instances as there are; instances[slot] are the most over an axis
+    of the array, 1 at slots of time."""
+    cycles = np.zeros((int(problem["levels"]), 2))
+
+    def spend(level: int, reads: float, writes: float, boundary: int) -> None:
+        used = float(instances[problem["boundary_slot"][boundary] + 1 :].prod())
+        read, write = float(problem["read_cycles"][level]), float(problem["write_cycles"][level])
+        if problem["one_port"][level]:
+            cycles[level, 0] += (reads + writes) * read / used
+        else:
+            cycles[level] += reads * read / used, writes * write / used
+
+    for boundary, tensor, child, parent in _boundaries(problem):
+        bits, above = float(problem["whole_bits"][tensor]), int(problem["parent"][boundary, tensor])
+        if tensor != kernel.OUTPUT:
+            spend(child, 0.0, bits, boundary)
+            spend(parent, bits, 0.0, above)
+        else:
+            spend(parent, 0.0, bits, above)
+            spend(child, bits if problem["drain_reads"] else 0.0, 0.0, boundary)
+    for boundary, level, reads, writes in _multipliers(problem, shared):
+        spend(level, reads, writes, boundary)
+    if beyond:
+        cycles[0] += problem["beyond_cycles"][0]
+    return float(cycles.max())
+
+
+def _multipliers(problem: Any, shared: Array) -> Iterator[tuple[int, int, float, float]]:
+    """(boundary, level, bits read, bits written) of what feeds the multipliers, at least."""
+    count = int(problem["axes"])
+    sizes = problem["sizes"][:count].astype(np.float64)
+    for tensor in range(3):
+        boundary = int(problem["innermost"][tensor])
+        slot, relevant = int(problem["boundary_slot"][boundary]), problem["relevant"][tensor, :count] != 0
+        elements, lacking = float(sizes[relevant].prod()), float(sizes[~relevant].prod())
+        times = max(1.0, float(np.ceil(lacking / float(shared[: slot + 1, tensor].prod()) * (1 - 1e-12))))
+        level = int(problem["boundary_level"][boundary])
+        if tensor != kernel.OUTPUT:
+            yield boundary, level, elements * times * float(problem["widths"][tensor]), 0.0
+        else:
+            partial, fresh = float(problem["widths"][3]), min(lacking, float(shared[slot + 1 :, tensor].prod()))
+            yield boundary, level, elements * max(0.0, times - fresh) * partial, elements * times * partial
 
 
 def _fill_floors(problem: Any) -> None:

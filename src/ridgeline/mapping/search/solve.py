@@ -27,7 +27,7 @@ from ridgeline.mapping.estimate import Estimate, estimate
 from ridgeline.mapping.loops import Conventions, LoopMapping
 from ridgeline.mapping.search import kernel
 from ridgeline.mapping.search.reason import why_none
-from ridgeline.mapping.search.space import Space, SpaceName, least_energy, least_energy_anywhere, spaces, unrollings
+from ridgeline.mapping.search.space import Space, SpaceName, keeps, least, least_anywhere, spaces, unrollings
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 HURRIED_LOOK = 20  # states of a slot that go on at first where time is short
@@ -140,8 +140,8 @@ def best_mapping(
         raise DoesNotFitError(_no_mapping(nest, chip, goal, prepared.spaces[0]))
     mapping, made = run.found
     exact = goal.worth(made.energy_pj, made.cycles)
-    least = min(*run.set_aside.values(), run.inexact, run.left_out)
-    gap = 0.0 if least >= exact * (1 - SLACK) else 1 - least / exact
+    lowest = min(*run.set_aside.values(), run.inexact, run.left_out)
+    gap = 0.0 if lowest >= exact * (1 - SLACK) else 1 - lowest / exact
     took = perf_counter() - start
     return Found(mapping=mapping, estimate=made, worth=exact, gap=gap, space=prepared.spaces[0].name, covered=run.covered, time_s=took)
 
@@ -203,6 +203,7 @@ class _Run:
         self.most = inf
         self.looks = 0  # 1 where the first found nothing, 2 after that
         self.found: tuple[LoopMapping, Estimate] | None = None
+        self.floors = {space: least(space) for space in prepared.spaces}
         self.set_aside = {space: self._least(space) for space in prepared.spaces}  # of mappings not looked at, the least worth there can be
         self.promised: dict[Space, Array] = {}
         self.left_out = self._least_left_out()
@@ -251,17 +252,21 @@ class _Run:
                 self.search(space, width)
             self.looks = 2
 
-    def _least(self, space: Space, multipliers: int = 0) -> float:
-        """That no mapping of a space goes below, with so many multipliers in use."""
-        return self.goal.worth(least_energy(space), -(-space.nest.iterations // (multipliers or space.chip.macs)))
+    def _least(self, space: Space, steps: float = 0) -> float:
+        """That no mapping of a space goes below, with so many steps at least."""
+        energy, cycles = self.floors[space]
+        return self.goal.worth(energy, max(cycles, steps))
 
     def _least_left_out(self) -> float:
         """Of spaces that are not searched, and of unrollings that are not begun."""
-        if self.prepared.is_part:
-            first = self.prepared.spaces[0]
-            return self.goal.worth(least_energy_anywhere(first), -(-first.nest.iterations // first.chip.macs))
-        if self.prepared.skipped:
-            return min(self._least(space, self.prepared.skipped) for space in self.prepared.spaces)
+        every, first = self.prepared, self.prepared.spaces[0]
+        if every.is_part:
+            even = [space for space in every.spaces if space.is_even]
+            if len(even) == len(list(keeps(first.chip))):
+                return min(self.goal.worth(*least(space, beyond=False)) for space in even)
+            return self.goal.worth(*least_anywhere(first))
+        if every.skipped:
+            return min(self._least(space, -(-first.nest.iterations // every.skipped)) for space in every.spaces)
         return inf
 
     def search(self, space: Space, width: int) -> None:
@@ -300,17 +305,17 @@ class _Run:
         if count < len(ordered):
             self._set_aside(space, float(promised[ordered[count]]))
         if len(promised) < len(self.prepared.unrolled):
-            self._set_aside(space, self.goal.worth(least_energy(space), self.prepared.steps[len(promised)]))
+            self._set_aside(space, self._least(space, self.prepared.steps[len(promised)]))
         pool = self._unrolled(space, self.prepared.unrolled[ordered[:count]])
         return _taken(pool, np.flatnonzero(self._values(pool) < self.most))
 
     def _promised(self, space: Space, width: int) -> Array:
         """The least worth that each choice of spatial factors could have (choices). Those of few steps come first; it ends where the others promise
         less than `width` of them, or than the best mapping."""
-        every, floor = self.prepared, least_energy(space)
+        every = self.prepared
         while len(known := self.promised.get(space, np.empty(0))) < len(every.unrolled):
-            least = self.goal.worth(floor, every.steps[len(known)])
-            if least >= self.most or (len(known) >= width and least >= np.partition(known, width - 1)[width - 1]):
+            promise = self._least(space, every.steps[len(known)])
+            if promise >= self.most or (len(known) >= width and promise >= np.partition(known, width - 1)[width - 1]):
                 break
             pool = self._unrolled(space, every.unrolled[len(known) : len(known) + UNROLLED])
             values = np.where(self._is_capped(pool), inf, self._values(pool))

@@ -22,7 +22,7 @@ from ridgeline.errors import DoesNotFitError, InputError, UnsupportedError
 from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops, Unroll
 from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, home
 from ridgeline.mapping.search import kernel
-from ridgeline.mapping.search.bounds import fill_bounds
+from ridgeline.mapping.search.bounds import fill_bounds, least_cycles, least_energy
 from ridgeline.mapping.search.reason import why_none
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -33,6 +33,7 @@ Nesting: TypeAlias = tuple["Slot", ...]  # slots in time, from the multipliers o
 MOST_UNROLLED = 150_000  # choices of spatial factors
 SHARES = (0.5, 0.75, 0.9)  # of what could be used of an axis of the array, below which a choice is left out when there are too many
 MOST_ARRAY_AXES = 4
+SLACK = 1e-12  # of float sums, relative
 MOST_SPACES = 40  # choices of kept tensors and splits of levels that are searched
 
 
@@ -415,13 +416,25 @@ def _order(axes: Sequence[int], *first: Sequence[int]) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*(axis for group in first for axis in group), *axes]))
 
 
-def least_energy(space: Space) -> float:
-    """That no mapping goes below: the multiplications, and every element through every level that keeps it, once."""
-    return float(space.problem["mac_pj"] + space.problem["floor"].sum() + space.problem["beyond"][0])
+def least(space: Space, *, beyond: bool = True) -> tuple[float, int]:
+    """(pJ, cycles) that no mapping goes below; without `beyond`, none of any space that keeps the same tensors at the same levels."""
+    shared, instances = np.ones((len(space.slots), 3)), np.ones(len(space.slots))
+    for number in space.spread_slots:
+        array = space.slots[number].array
+        assert array is not None
+        rule, size = space.chip.unroll.get(array), space.chip.array[array]
+        most = np.array([max(_spread_choices(rule, axis, space.nest.axes[axis], size, space.name)) for axis in space.axes], np.float64)
+        instances[number] = min(size, most.prod())
+        for tensor in range(3):
+            shared[number, tensor] = min(size, most[space.problem["relevant"][tensor, : len(space.axes)] == 0].prod())
+    steps = -(-space.nest.iterations // space.chip.macs)
+    cycles = max(float(steps), least_cycles(space.problem, shared, instances, beyond=beyond))
+    return least_energy(space.problem, shared, beyond=beyond), ceil(cycles * (1 - SLACK))
 
 
-def least_energy_anywhere(space: Space) -> float:
-    """That no mapping goes below, whatever levels keep the tensors: the multiplications, and every element at the level where it begins or ends."""
+def least_anywhere(space: Space) -> tuple[float, int]:
+    """(pJ, cycles) that no mapping goes below, whatever levels keep the tensors: the multiplications, and every element at the level where it begins
+    or ends."""
     problem, home_rows = space.problem, range(space.problem["boundaries"], space.problem["rows"])
     total = float(problem["mac_pj"])
     for row in home_rows:
@@ -429,7 +442,7 @@ def least_energy_anywhere(space: Space) -> float:
         for tensor in map(int, np.flatnonzero(problem["kept"][row])):
             cost = problem["write_pj"][level] if tensor == kernel.OUTPUT else problem["read_pj"][level]
             total += float(problem["whole_bits"][tensor] * cost)
-    return total
+    return total, -(-space.nest.iterations // space.chip.macs)
 
 
 def unrollings(space: Space) -> tuple[Array, int]:

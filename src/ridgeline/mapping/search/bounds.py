@@ -4,6 +4,7 @@ write."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ridgeline.mapping.search import kernel
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+SLACK = 1e-12  # of float sums, relative
 
 
 def fill_bounds(problem: Any, known: dict[object, float]) -> None:
@@ -20,58 +22,84 @@ def fill_bounds(problem: Any, known: dict[object, float]) -> None:
     _fill_beyond(problem, known)
 
 
-def least_energy(problem: Any, shared: Array, *, beyond: bool = True) -> float:
-    """pJ that no mapping goes below. shared[slot, tensor]: the most instances over an axis of the array that can use one element of the tensor, 1 at
-    slots of time. Without `beyond`, also of mappings that hold the same tensors at the same levels in other orders or parts."""
-    total = float(problem["mac_pj"] + problem["floor"].sum() + (problem["beyond"][0] if beyond else 0.0))
-    for _, level, reads, writes in _multipliers(problem, shared):
-        total += float(reads * problem["read_pj"][level] + writes * problem["write_pj"][level])
-    return total
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Unrolled:
+    """Choices of factors over the axes of the array, a slot each and 1 at the slots in time: `factors` (choices, slots, axes) is at least by how many
+    each axis is cut, `instances` (choices, slots) the most that are in use, and `shared` (choices, slots, tensors) the most of them that can use one
+    element of a tensor."""
+
+    factors: Array
+    instances: Array
+    shared: Array
 
 
-def least_cycles(problem: Any, shared: Array, instances: Array, *, beyond: bool = True) -> float:
-    """That the slowest level takes at least, its transfers shared out over as many instances as there are; instances[slot] are the most over an axis
-    of the array, 1 at slots of time."""
-    cycles = np.zeros((int(problem["levels"]), 2))
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Least:
+    """What no mapping goes below with each choice of factors: pJ (choices), steps or cycles of the slowest level (choices), and those of the
+    outermost level to read and to write (choices, 2)."""
 
-    def spend(level: int, reads: float, writes: float, boundary: int) -> None:
-        used = float(instances[problem["boundary_slot"][boundary] + 1 :].prod())
+    energy: Array
+    cycles: Array
+    outermost: Array
+
+    def beyond(self, problem: Any) -> tuple[Array, Array]:
+        """pJ and cycles (choices), with what a space's levels must move again because they are too small."""
+        outermost = (self.outermost + problem["beyond_cycles"][0]).max(axis=1)
+        return self.energy + problem["beyond"][0], np.ceil(np.maximum(self.cycles, outermost) * (1 - SLACK))
+
+
+def least_costs(problem: Any, unrolled: Unrolled) -> Least:
+    """Of all mappings that hold the same tensors at the same levels, in whatever order and parts."""
+    choices = len(unrolled.factors)
+    energy, cycles = np.full(choices, float(problem["mac_pj"])), np.zeros((choices, int(problem["levels"]), 2))
+
+    def move(boundary: int, reads: Array | float, writes: Array | float) -> None:
+        level = int(problem["boundary_level"][boundary])
+        nonlocal energy
+        energy = energy + reads * float(problem["read_pj"][level]) + writes * float(problem["write_pj"][level])
+        used = unrolled.instances[:, int(problem["boundary_slot"][boundary]) + 1 :].prod(axis=1)
         read, write = float(problem["read_cycles"][level]), float(problem["write_cycles"][level])
         if problem["one_port"][level]:
-            cycles[level, 0] += (reads + writes) * read / used
+            cycles[:, level, 0] += (reads + writes) * read / used
         else:
-            cycles[level] += reads * read / used, writes * write / used
+            cycles[:, level, 0] += reads * read / used
+            cycles[:, level, 1] += writes * write / used
 
-    for boundary, tensor, child, parent in _boundaries(problem):
-        bits, above = float(problem["whole_bits"][tensor]), int(problem["parent"][boundary, tensor])
+    for boundary, tensor, _, _ in _boundaries(problem):
+        above, bits = int(problem["parent"][boundary, tensor]), float(problem["whole_bits"][tensor])
+        inside, outside = (bits * _copies(problem, unrolled.factors, tensor, each) for each in (boundary, above))
         if tensor != kernel.OUTPUT:
-            spend(child, 0.0, bits, boundary)
-            spend(parent, bits, 0.0, above)
+            move(boundary, 0.0, inside)
+            move(above, outside, 0.0)
         else:
-            spend(parent, 0.0, bits, above)
-            spend(child, bits if problem["drain_reads"] else 0.0, 0.0, boundary)
-    for boundary, level, reads, writes in _multipliers(problem, shared):
-        spend(level, reads, writes, boundary)
-    if beyond:
-        cycles[0] += problem["beyond_cycles"][0]
-    return float(cycles.max())
-
-
-def _multipliers(problem: Any, shared: Array) -> Iterator[tuple[int, int, float, float]]:
-    """(boundary, level, bits read, bits written) of what feeds the multipliers, at least."""
-    count = int(problem["axes"])
-    sizes = problem["sizes"][:count].astype(np.float64)
+            move(above, 0.0, outside)
+            move(boundary, inside if problem["drain_reads"] else 0.0, 0.0)
     for tensor in range(3):
-        boundary = int(problem["innermost"][tensor])
-        slot, relevant = int(problem["boundary_slot"][boundary]), problem["relevant"][tensor, :count] != 0
-        elements, lacking = float(sizes[relevant].prod()), float(sizes[~relevant].prod())
-        times = max(1.0, float(np.ceil(lacking / float(shared[: slot + 1, tensor].prod()) * (1 - 1e-12))))
-        level = int(problem["boundary_level"][boundary])
-        if tensor != kernel.OUTPUT:
-            yield boundary, level, elements * times * float(problem["widths"][tensor]), 0.0
-        else:
-            partial, fresh = float(problem["widths"][3]), min(lacking, float(shared[slot + 1 :, tensor].prod()))
-            yield boundary, level, elements * max(0.0, times - fresh) * partial, elements * times * partial
+        move(int(problem["innermost"][tensor]), *_multipliers(problem, unrolled, tensor))
+    steps = float(problem["sizes"][: problem["axes"]].prod(dtype=np.float64)) / unrolled.instances.prod(axis=1)
+    return Least(energy=energy, cycles=np.maximum(steps, cycles.max(axis=(1, 2))), outermost=cycles[:, 0])
+
+
+def _copies(problem: Any, factors: Array, tensor: int, boundary: int) -> Array:
+    """Instances of a boundary that need the same elements of a tensor, at least, as the kernel's (choices)."""
+    count, first = int(problem["axes"]), int(problem["boundary_slot"][boundary]) + 1
+    lacking = problem["relevant"][tensor, :count] == 0
+    most = factors[:, first:].max(axis=1, initial=1).clip(max=problem["sizes"][:count])
+    return most[:, lacking].prod(axis=1)
+
+
+def _multipliers(problem: Any, unrolled: Unrolled, tensor: int) -> tuple[Array | float, Array | float]:
+    """Bits that the multipliers read and write, at least."""
+    count = int(problem["axes"])
+    sizes, slot = problem["sizes"][:count].astype(np.float64), int(problem["boundary_slot"][int(problem["innermost"][tensor])])
+    relevant = problem["relevant"][tensor, :count] != 0
+    elements, lacking = float(sizes[relevant].prod()), float(sizes[~relevant].prod())
+    times = np.ceil(lacking / unrolled.shared[:, : slot + 1, tensor].prod(axis=1) * (1 - SLACK)).clip(min=1)
+    if tensor != kernel.OUTPUT:
+        return elements * times * float(problem["widths"][tensor]), 0.0
+    fresh = unrolled.shared[:, slot + 1 :, tensor].prod(axis=1).clip(max=lacking)
+    partial = float(problem["widths"][3])
+    return elements * np.maximum(0.0, times - fresh) * partial, elements * times * partial
 
 
 def _fill_floors(problem: Any) -> None:

@@ -59,7 +59,7 @@ PROBLEM = np.dtype(
         ("write_cycles", np.float64, (LEVELS,)),
         ("one_port", np.int8, (LEVELS,)),
         ("whole_bits", np.float64, (3,)),  # of a tensor
-        ("floor", np.float64, (BOUNDARIES, 3)),  # the least energy of a boundary: every element passes it once
+        ("floor", np.float64, (BOUNDARIES, 3)),  # the least energy of a boundary where no two instances need the same: every element passes it once
         ("beyond", np.float64, (BOUNDARIES + 1,)),  # the least that boundaries from here outwards take beyond their floors, as levels are too small
         ("beyond_cycles", np.float64, (BOUNDARIES + 1, 2)),  # of the outermost level, to read and to write
         ("fill_cycles", np.float64),  # of a systolic array, for each visit of weights
@@ -85,6 +85,7 @@ STATE = np.dtype(
         ("factors", np.int32, (SLOTS, AXES)),
         ("tile", np.int32, (BOUNDARIES, AXES)),  # steps inside a boundary; of one that is not placed yet, only where they were last asked for
         ("spread", np.int32, (BOUNDARIES + 1, AXES)),  # instances outside a boundary that have steps; row BOUNDARIES outside the multiplier
+        ("copies", np.int32, (BOUNDARIES, 3)),  # instances of a boundary that need the same elements of a tensor, at least
         ("order", np.int8, (SLOTS,)),  # which order of axes a slot in time has
         ("stays", np.int8),  # whether it is a state still: not where a loop over the axis at hand must be added
     ],
@@ -268,8 +269,8 @@ def _term(p, s, top, tensor, boundary, elements, best, spend):
         width = p.widths[tensor]
         written, read = elements * apart * width, elements * together * width
         if spend:
-            _spend(p, s, child, 1, written - p.whole_bits[tensor], s.used[boundary])
-            _spend(p, s, parent, 0, read - p.whole_bits[tensor], s.used[above])
+            _spend(p, s, child, 1, written - s.copies[boundary, tensor] * p.whole_bits[tensor], s.used[boundary])
+            _spend(p, s, parent, 0, read - s.copies[above, tensor] * p.whole_bits[tensor], s.used[above])
         return written * p.write_pj[child] + read * p.read_pj[parent]
     first_apart, first_together = 1.0, 1.0
     for a in range(p.axes):
@@ -292,11 +293,23 @@ def _term(p, s, top, tensor, boundary, elements, best, spend):
         saved = max(0.0, own - own_last - back) * partial
         energy -= saved * p.read_pj[child]
     if spend:
-        _spend(p, s, parent, 1, up - p.whole_bits[OUTPUT], s.used[above])
+        drained = s.copies[boundary, OUTPUT] * p.whole_bits[OUTPUT] if p.drain_reads else 0.0
+        _spend(p, s, parent, 1, up - s.copies[above, OUTPUT] * p.whole_bits[OUTPUT], s.used[above])
         _spend(p, s, parent, 0, down, s.used[above])
-        _spend(p, s, child, 0, given - saved - (p.whole_bits[OUTPUT] if p.drain_reads else 0.0), s.used[boundary])
+        _spend(p, s, child, 0, given - saved - drained, s.used[boundary])
         _spend(p, s, child, 1, got, s.used[boundary])
     return energy
+
+
+@njit(cache=True)
+def _floor(p, s, tensor, boundary):
+    """The least energy of a boundary: every element passes it once for every instance that needs it."""
+    above = p.parent[boundary, tensor]
+    child, parent = p.boundary_level[boundary], p.boundary_level[above]
+    inside, outside = s.copies[boundary, tensor] * p.whole_bits[tensor], s.copies[above, tensor] * p.whole_bits[tensor]
+    if tensor != OUTPUT:
+        return inside * p.write_pj[child] + outside * p.read_pj[parent]
+    return outside * p.write_pj[parent] + (inside * p.read_pj[child] if p.drain_reads else 0.0)
 
 
 @njit(cache=True, inline="always")
@@ -371,7 +384,7 @@ def _append(p, s, slot, axis, factor):
         s.pending[tensor], s.sliding[tensor] = 0, 0
         for b in range(p.boundaries):
             if waiting >> b & 1:
-                s.energy += _term(p, s, slot, tensor, b, s.amount[b, tensor], False, True) - p.floor[b, tensor]
+                s.energy += _term(p, s, slot, tensor, b, s.amount[b, tensor], False, True) - _floor(p, s, tensor, b)
                 if tensor == WEIGHT and p.child[b, tensor] < 0 and p.fill_cycles > 0:
                     s.fills += p.fill_cycles * _visits(p, s, slot, b)
             slides = moving >> b & 1 or (windowed and waiting >> b & 1)
@@ -538,8 +551,8 @@ def _bound(p, s, slot, placed):
     for b in range(min(placed, boundaries)):
         for tensor in range(3):
             if s.pending[tensor] >> b & 1:
-                now = _term(p, s, slot, tensor, b, s.amount[b, tensor], False, False) - p.floor[b, tensor]
-                least = _term(p, s, slot, tensor, b, s.amount[b, tensor], True, False) - p.floor[b, tensor]
+                now = _term(p, s, slot, tensor, b, s.amount[b, tensor], False, False) - _floor(p, s, tensor, b)
+                least = _term(p, s, slot, tensor, b, s.amount[b, tensor], True, False) - _floor(p, s, tensor, b)
                 if tensor == 0:
                     soon0 += now
                     kept0 += least
@@ -567,7 +580,7 @@ def _bound(p, s, slot, placed):
             elif s.pending[tensor] and p.slide and tensor != OUTPUT and p.window[tensor, a]:
                 for b in range(boundaries):
                     if s.pending[tensor] >> b & 1:
-                        total += _term(p, s, slot, tensor, b, _elements(p, s.tile[b], tensor, a), False, False) - p.floor[b, tensor]
+                        total += _term(p, s, slot, tensor, b, _elements(p, s.tile[b], tensor, a), False, False) - _floor(p, s, tensor, b)
             else:
                 total += soon
         least = min(least, total)
@@ -768,20 +781,38 @@ def _begin(p, s):
 
 @njit(cache=True)
 def _pay_floor(p, s, tensor):
-    """Moves every element once through every boundary that keeps it."""
+    """Moves every element once through every boundary that keeps it, for every instance that needs it."""
     bits = p.whole_bits[tensor]
+    for b in range(p.rows):
+        s.copies[b, tensor] = _copies(p, s, tensor, b)
     for b in range(p.boundaries):
         if not p.kept[b, tensor]:
             continue
         above = p.parent[b, tensor]
         child, parent = p.boundary_level[b], p.boundary_level[above]
-        s.energy += p.floor[b, tensor]
+        inside, outside = s.copies[b, tensor] * bits, s.copies[above, tensor] * bits
+        s.energy += _floor(p, s, tensor, b)
         if tensor != OUTPUT:
-            _spend(p, s, child, 1, bits, s.used[b])
-            _spend(p, s, parent, 0, bits, s.used[above])
+            _spend(p, s, child, 1, inside, s.used[b])
+            _spend(p, s, parent, 0, outside, s.used[above])
         else:
-            _spend(p, s, parent, 1, bits, s.used[above])
-            _spend(p, s, child, 0, bits if p.drain_reads else 0.0, s.used[b])
+            _spend(p, s, parent, 1, outside, s.used[above])
+            _spend(p, s, child, 0, inside if p.drain_reads else 0.0, s.used[b])
+
+
+@njit(cache=True)
+def _copies(p, s, tensor, boundary):
+    """Instances that need the same elements of a tensor, at least: all those along an axis that it lacks, of one slot; of several slots, some could
+    be beyond the end of the axis."""
+    total = 1
+    for a in range(p.axes):
+        if not p.relevant[tensor, a]:
+            most = 1
+            for k in range(p.boundary_slot[boundary] + 1, p.slots):
+                if not p.timed[k]:
+                    most = max(most, s.factors[k, a])
+            total *= min(most, p.sizes[a])
+    return total
 
 
 @njit(cache=True, nogil=True)
@@ -894,7 +925,7 @@ def _finish(p, pool):
         for tensor in range(3):
             for b in range(p.boundaries):
                 if s.pending[tensor] >> b & 1:
-                    s.energy += _term(p, s, top, tensor, b, s.amount[b, tensor], False, True) - p.floor[b, tensor]
+                    s.energy += _term(p, s, top, tensor, b, s.amount[b, tensor], False, True) - _floor(p, s, tensor, b)
                     if tensor == WEIGHT and p.child[b, tensor] < 0 and p.fill_cycles > 0:
                         s.fills += p.fill_cycles * _visits(p, s, top, b)
             s.pending[tensor] = 0

@@ -8,7 +8,7 @@ the search is repeated with a greater width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +26,7 @@ from ridgeline.mapping.count import check_nest
 from ridgeline.mapping.estimate import Estimate, estimate
 from ridgeline.mapping.loops import Conventions, LoopMapping
 from ridgeline.mapping.search import kernel
+from ridgeline.mapping.search.bounds import Least
 from ridgeline.mapping.search.reason import why_none
 from ridgeline.mapping.search.space import Space, SpaceName, keeps, least, least_anywhere, spaces, unrollings
 
@@ -100,13 +101,14 @@ class Found:
 class Prepared:
     """What several searches of one layer share: a space for each choice of kept tensors and splits of levels, and whether these are but a part of
     them; and the spatial factors, the same in all, with the fewest steps that each could take, which rise. `skipped` is the most multipliers that a
-    choice of factors that was left out has in use, 0 if none was."""
+    choice of factors that was left out has in use, 0 if none was. `least` is what mappings take at least, by the levels that keep each tensor."""
 
     spaces: tuple[Space, ...]
     is_part: bool
     unrolled: Array
     steps: Array
     skipped: int
+    least: Mapping[frozenset[tuple[str, str]], Least]
 
 
 def prepare(nest: Nest, chip: Chip, space: SpaceName, conventions: Conventions, stop: float | None = None) -> Prepared:
@@ -118,7 +120,8 @@ def prepare(nest: Nest, chip: Chip, space: SpaceName, conventions: Conventions, 
     sizes = np.array([nest.axes[axis] for axis in every[0].axes])
     steps = np.ceil(sizes / unrolled.prod(axis=1, dtype=np.int64)).prod(axis=1)
     order = np.argsort(steps, kind="stable")
-    return Prepared(spaces=every, is_part=is_part, unrolled=unrolled[order], steps=steps[order], skipped=skipped)
+    least_of = {space.kept: least(space) for space in every if space.is_even}
+    return Prepared(spaces=every, is_part=is_part, unrolled=unrolled[order], steps=steps[order], skipped=skipped, least=least_of)
 
 
 def best_mapping(
@@ -203,7 +206,7 @@ class _Run:
         self.most = inf
         self.looks = 0  # 1 where the first found nothing, 2 after that
         self.found: tuple[LoopMapping, Estimate] | None = None
-        self.floors = {space: least(space) for space in prepared.spaces}
+        self.floors = {space: prepared.least[space.kept].beyond(space.problem) for space in prepared.spaces}
         self.set_aside = {space: self._least(space) for space in prepared.spaces}  # of mappings not looked at, the least worth there can be
         self.promised: dict[Space, Array] = {}
         self.left_out = self._least_left_out()
@@ -255,16 +258,14 @@ class _Run:
     def _least(self, space: Space, steps: float = 0) -> float:
         """That no mapping of a space goes below, with so many steps at least."""
         energy, cycles = self.floors[space]
-        return self.goal.worth(energy, max(cycles, steps))
+        return float(self._worth(energy, np.maximum(cycles, steps)).min())
 
     def _least_left_out(self) -> float:
         """Of spaces that are not searched, and of unrollings that are not begun."""
         every, first = self.prepared, self.prepared.spaces[0]
         if every.is_part:
-            even = [space for space in every.spaces if space.is_even]
-            if len(even) == len(list(keeps(first.chip))):
-                return min(self.goal.worth(*least(space, beyond=False)) for space in even)
-            return self.goal.worth(*least_anywhere(first))
+            whole = len(every.least) == len(list(keeps(first.chip)))
+            return min(float(self._worth(item.energy, item.cycles).min()) for item in (every.least.values() if whole else [least_anywhere(first)]))
         if every.skipped:
             return min(self._least(space, -(-first.nest.iterations // every.skipped)) for space in every.spaces)
         return inf
@@ -406,7 +407,9 @@ class _Run:
         return pool
 
     def _values(self, pool: Array) -> Array:
-        energy, cycles = pool["least_energy"], pool["least_cycles"]
+        return self._worth(pool["least_energy"], pool["least_cycles"])
+
+    def _worth(self, energy: Array, cycles: Array) -> Array:
         return (energy, cycles, energy * cycles, energy + self.goal.rate * cycles)[self.goal.kind]
 
     def _collect(self, space: Space, pool: Array) -> None:

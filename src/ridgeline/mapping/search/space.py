@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations, pairwise, permutations, product
 from math import ceil, inf, prod
 from time import perf_counter
@@ -22,7 +23,7 @@ from ridgeline.errors import DoesNotFitError, InputError, UnsupportedError
 from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops, Unroll
 from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, home
 from ridgeline.mapping.search import kernel
-from ridgeline.mapping.search.bounds import fill_bounds, least_cycles, least_energy
+from ridgeline.mapping.search.bounds import Least, Unrolled, fill_bounds, least_costs
 from ridgeline.mapping.search.reason import why_none
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -33,7 +34,7 @@ Nesting: TypeAlias = tuple["Slot", ...]  # slots in time, from the multipliers o
 MOST_UNROLLED = 150_000  # choices of spatial factors
 SHARES = (0.5, 0.75, 0.9)  # of what could be used of an axis of the array, below which a choice is left out when there are too many
 MOST_ARRAY_AXES = 4
-SLACK = 1e-12  # of float sums, relative
+MOST_BOUNDED = 5_000  # choices of spatial factors that a bound tells apart
 MOST_SPACES = 40  # choices of kept tensors and splits of levels that are searched
 
 
@@ -100,6 +101,11 @@ class Space:
         return [number for number, slot in enumerate(self.slots) if slot.array is not None]
 
     @property
+    def kept(self) -> frozenset[tuple[str, str]]:
+        """The levels that keep each tensor."""
+        return frozenset((slot.level.name, tensor) for slot in self.slots if slot.level is not None for tensor in slot.holds)
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing can part tensors that are to be parted by loops."""
         return any(slot.within and not orders for slot, orders in zip(self.slots, self.orders, strict=True))
@@ -111,15 +117,15 @@ class Space:
 
 
 def spaces(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName, stop: float = inf) -> tuple[tuple[Space, ...], bool]:
-    """One for each choice of the levels that keep each tensor and of their splits, even ones first, until a time of `perf_counter`; and whether there
-    are more. Raises UnsupportedError for a chip or nest that this search does not cover."""
+    """One for each choice of the levels that keep each tensor and of their splits, even ones first, and others until a time of `perf_counter`; and
+    whether there are more. Raises UnsupportedError for a chip or nest that this search does not cover."""
     _check(nest, chip, conventions, name)
     choices = [choice for kept in keeps(chip) for choice in _nestings(kept, chip, name)]
     choices.sort(key=lambda choice: sum(bool(slot.within) for slot in choice))
     bounds: dict[object, float] = {}
     found: list[Space] = []
     for choice in choices[:MOST_SPACES]:
-        if found and perf_counter() > stop:
+        if found and any(slot.within for slot in choice) and perf_counter() > stop:
             break
         found.append(_space(nest, chip, conventions, name, choice, bounds))
     return tuple(space for space in found if not space.is_empty), len(choices) > len(found)
@@ -416,25 +422,43 @@ def _order(axes: Sequence[int], *first: Sequence[int]) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*(axis for group in first for axis in group), *axes]))
 
 
-def least(space: Space, *, beyond: bool = True) -> tuple[float, int]:
-    """(pJ, cycles) that no mapping goes below; without `beyond`, none of any space that keeps the same tensors at the same levels."""
-    shared, instances = np.ones((len(space.slots), 3)), np.ones(len(space.slots))
+def least(space: Space) -> Least:
+    """What every mapping of any space that keeps the same tensors at the same levels takes, with each choice of the factors by which levels have
+    several instances."""
+    return least_costs(space.problem, _bounded(space))
+
+
+def _bounded(space: Space) -> Unrolled:
+    """Choices of factors at the slots outside some boundary; where they are too many, and at the other slots, a slot is taken as it is best."""
+    problem, sizes = space.problem, [space.nest.axes[axis] for axis in space.axes]
+    inmost = min((int(slot) for slot in problem["boundary_slot"][: problem["boundaries"]]), default=len(space.slots))
+    lacking = problem["relevant"][:, : len(space.axes)] == 0
+    factors: Array = np.ones((1, len(space.slots), len(space.axes)))
+    instances: Array = np.ones((1, len(space.slots)))
+    shared: Array = np.ones((1, len(space.slots), 3))
     for number in space.spread_slots:
         array = space.slots[number].array
         assert array is not None
         rule, size = space.chip.unroll.get(array), space.chip.array[array]
-        most = np.array([max(_spread_choices(rule, axis, space.nest.axes[axis], size, space.name)) for axis in space.axes], np.float64)
-        instances[number] = min(size, most.prod())
+        if number > inmost and (rule is None or not (rule.factors or rule.whole)):
+            rows = _spread_factors(space, array, sizes, 1).astype(np.float64)
+            if len(rows) * len(factors) <= MOST_BOUNDED:
+                count = len(factors)
+                factors, instances, shared = factors.repeat(len(rows), 0), instances.repeat(len(rows), 0), shared.repeat(len(rows), 0)
+                factors[:, number] = np.tile(rows, (count, 1))
+                instances[:, number] = factors[:, number].prod(axis=1)
+                for tensor in range(3):
+                    shared[:, number, tensor] = factors[:, number, lacking[tensor]].prod(axis=1)
+                continue
+        most = np.array([max(_spread_choices(rule, axis, steps, size, space.name)) for axis, steps in zip(space.axes, sizes, strict=True)])
+        instances[:, number] = size
         for tensor in range(3):
-            shared[number, tensor] = min(size, most[space.problem["relevant"][tensor, : len(space.axes)] == 0].prod())
-    steps = -(-space.nest.iterations // space.chip.macs)
-    cycles = max(float(steps), least_cycles(space.problem, shared, instances, beyond=beyond))
-    return least_energy(space.problem, shared, beyond=beyond), ceil(cycles * (1 - SLACK))
+            shared[:, number, tensor] = min(size, most[lacking[tensor]].prod(dtype=np.float64))
+    return Unrolled(factors=factors, instances=instances, shared=shared)
 
 
-def least_anywhere(space: Space) -> tuple[float, int]:
-    """(pJ, cycles) that no mapping goes below, whatever levels keep the tensors: the multiplications, and every element at the level where it begins
-    or ends."""
+def least_anywhere(space: Space) -> Least:
+    """What every mapping takes, whatever levels keep the tensors: the multiplications, and every element at the level where it begins or ends."""
     problem, home_rows = space.problem, range(space.problem["boundaries"], space.problem["rows"])
     total = float(problem["mac_pj"])
     for row in home_rows:
@@ -442,7 +466,7 @@ def least_anywhere(space: Space) -> tuple[float, int]:
         for tensor in map(int, np.flatnonzero(problem["kept"][row])):
             cost = problem["write_pj"][level] if tensor == kernel.OUTPUT else problem["read_pj"][level]
             total += float(problem["whole_bits"][tensor] * cost)
-    return total, -(-space.nest.iterations // space.chip.macs)
+    return Least(energy=np.array([total]), cycles=np.array([space.nest.iterations / space.chip.macs]), outermost=np.zeros((1, 2)))
 
 
 def unrollings(space: Space) -> tuple[Array, int]:
@@ -547,10 +571,11 @@ def _spread_choices(rule: Unroll | None, axis: str, left: int, size: int, name: 
     return [factor for factor in _factors(left, name) if factor <= size]
 
 
-def _factors(left: int, name: SpaceName) -> list[int]:
+@cache
+def _factors(left: int, name: SpaceName) -> tuple[int, ...]:
     if name != "full":
-        return [factor for factor in range(1, left + 1) if left % factor == 0]
+        return tuple(factor for factor in range(1, left + 1) if left % factor == 0)
     found = [1]
     while -(-left // found[-1]) > 1:
         found.append(-(-left // (-(-left // found[-1]) - 1)))
-    return found
+    return tuple(found)

@@ -1,6 +1,8 @@
 """Puts measured rows, and the papers' tables, into the README:
 
 python -m bench --json > rows.json; ridgeline reproduce all --json > papers.json; python -m bench.readme rows.json papers.json
+
+Rows of some figures only take the place of those with the same name, or come after the others.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ def main(paths: list[str]) -> None:
     papers = [paper for item in found if isinstance(item, dict) for paper in item["papers"]]
     text = README.read_text(encoding="utf-8")
     if rows:
-        text = _replaced(text, "figures", _figures(rows))
+        text = _replaced(text, "figures", _figures(text, rows))
     if papers:
         text = _replaced(text, "papers", _papers(papers))
     README.write_text(text, encoding="utf-8")
@@ -33,10 +35,15 @@ def _replaced(text: str, name: str, lines: list[str]) -> str:
     return re.sub(f"{start}.*{stop}", lambda _: "\n".join([start, *lines, stop]), text, flags=re.S)
 
 
-def _figures(rows: list[dict[str, Any]]) -> list[str]:
-    columns = ("figure", "value", "target", "worst", "holds", "peer")
+def _figures(text: str, rows: list[dict[str, Any]]) -> list[str]:
     head = ["| figure | measured | target | worst case or detail | holds | peer |", "|---|---|---|---|---|---|"]
-    return head + [f"| {' | '.join(row[name] for name in columns)} |" for row in ({**row, "holds": VERDICT[row["holds"]]} for row in rows)]
+    inside = text.partition("<!-- figures -->")[2].partition("<!-- end of figures -->")[0]
+    lines = {line.split("|")[1].strip(): line for line in inside.splitlines() if line.startswith("| ")}
+    lines.pop("figure", None)
+    columns = ("figure", "value", "target", "worst", "holds", "peer")
+    for row in ({**row, "holds": VERDICT[row["holds"]]} for row in rows):
+        lines[row["figure"].strip()] = f"| {' | '.join(row[name] for name in columns)} |"
+    return head + list(lines.values())
 
 
 def _papers(papers: list[dict[str, Any]]) -> list[str]:

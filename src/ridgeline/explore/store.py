@@ -61,7 +61,7 @@ def question_key(nests: Sequence[Nest], chip: Chip, question: Question) -> str:
 def _mapper() -> str:
     """The mapper's version: what its room's sources hold, and those of what it maps from and to."""
     root = Path(str(files("ridgeline")))
-    single = (root / "algorithm" / "nest.py", *(root / "hardware" / f"{name}.py" for name in ("chip", "runs", "toml")))
+    single = (root / "algorithm" / "nest.py", *(root / "hardware" / f"{name}.py" for name in ("chip", "decoders", "runs", "toml")))
     sources = [*root.glob("mapping/*.py"), *root.glob("mapping/search/*.py"), *single]
     content = hashlib.sha256()
     for path in sorted(sources):

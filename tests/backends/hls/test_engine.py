@@ -39,7 +39,7 @@ def groups_of(graph: Graph, engine: Engine, tr: int, tc: int) -> dict[str, Tilin
     return found
 
 
-@settings(max_examples=14, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=9, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(LAYER_KINDS), tm=st.integers(1, 64), tn=st.integers(2, 64), tr=st.integers(1, 9), tc=st.integers(1, 9),
     seed=st.integers(0, 1 << 30),
@@ -56,7 +56,7 @@ def test_random_layers_on_random_parameters(
     assert checked.values_compared > 0
 
 
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tm=st.integers(1, 24), tn=st.integers(2, 24), seed=st.integers(0, 1 << 30))
 def test_random_networks(tm: int, tn: int, seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     rng = np.random.default_rng(seed)

@@ -18,7 +18,7 @@ random_parameters = given(
     kind=st.sampled_from((*LAYER_KINDS, "network", "network")), tm=st.integers(1, 24), tn=st.integers(2, 24), pixels=st.integers(1, 60),
     seed=st.integers(0, 1 << 30),
 )  # fmt: skip
-some = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+some = settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)

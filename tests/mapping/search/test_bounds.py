@@ -23,7 +23,7 @@ def kept(mapping: LoopMapping, chip: Chip) -> frozenset[tuple[str, str]]:
     return frozenset((level, tensor) for tensor, levels in mapping.positions.items() for level in levels if level != home(chip, tensor).name)
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(10))
 def test_every_mapping_takes_at_least_one_of_the_costs_of_the_levels_it_keeps(seed: int) -> None:
     nest, chip, rules = (random_uneven_case if seed % 2 else random_small_case)(np.random.default_rng(seed))
     try:
@@ -46,7 +46,7 @@ def test_every_mapping_takes_at_least_one_of_the_costs_of_the_levels_it_keeps(se
         pytest.skip("nothing fits")
 
 
-@pytest.mark.parametrize("seed", range(1000, 1006))
+@pytest.mark.parametrize("seed", range(1000, 1004))
 def test_a_search_that_time_ends_claims_no_more_than_is_true(seed: int) -> None:
     nest, chip, rules = random_uneven_case(np.random.default_rng(seed))
     best, count = best_of_all(nest, chip, rules, imperfect=True, uneven=True)

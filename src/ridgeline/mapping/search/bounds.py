@@ -16,9 +16,9 @@ SLACK = 1e-12  # of float sums, relative
 
 
 def fill_bounds(problem: Any, known: dict[object, float]) -> None:
-    """Fills the floors of all boundaries, and what those outside the array take beyond them; `known` are those of groups of boundaries that other
-    spaces of the layer have too. The problem's boundaries are filled already."""
-    _fill_floors(problem)
+    """Fills the bits of whole tensors, and what boundaries outside the array take beyond moving those once; `known` are those of groups of boundaries
+    that other spaces of the layer have too. The problem's boundaries are filled already."""
+    problem["whole_bits"] = [_whole_elements(problem, tensor) * problem["widths"][tensor] for tensor in range(3)]
     _fill_beyond(problem, known)
 
 
@@ -100,15 +100,6 @@ def _multipliers(problem: Any, unrolled: Unrolled, tensor: int) -> tuple[Array |
     fresh = unrolled.shared[:, slot + 1 :, tensor].prod(axis=1).clip(max=lacking)
     partial = float(problem["widths"][3])
     return elements * np.maximum(0.0, times - fresh) * partial, elements * times * partial
-
-
-def _fill_floors(problem: Any) -> None:
-    """The least that a boundary takes: every element of the tensor passes it once."""
-    bits = [_whole_elements(problem, tensor) * problem["widths"][tensor] for tensor in range(3)]
-    problem["whole_bits"] = bits
-    for boundary, tensor, child, parent in _boundaries(problem):
-        first, _ = _energies(problem, tensor, child, parent)
-        problem["floor"][boundary, tensor] = first * bits[tensor]
 
 
 def _boundaries(problem: Any) -> Iterator[tuple[int, int, int, int]]:

@@ -59,7 +59,6 @@ PROBLEM = np.dtype(
         ("write_cycles", np.float64, (LEVELS,)),
         ("one_port", np.int8, (LEVELS,)),
         ("whole_bits", np.float64, (3,)),  # of a tensor
-        ("floor", np.float64, (BOUNDARIES, 3)),  # the least energy of a boundary where no two instances need the same: every element passes it once
         ("beyond", np.float64, (BOUNDARIES + 1,)),  # the least that boundaries from here outwards take beyond their floors, as levels are too small
         ("beyond_cycles", np.float64, (BOUNDARIES + 1, 2)),  # of the outermost level, to read and to write
         ("fill_cycles", np.float64),  # of a systolic array, for each visit of weights

@@ -33,6 +33,7 @@ from ridgeline.mapping.search.space import Space, SpaceName, keeps, least, least
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 HURRIED_LOOK = 20  # states of a slot that go on at first where time is short
 WIDTHS = (200, 1_500, 12_000, 100_000)  # states of a slot that go on: a state takes 1.8 KB, and four times as many grow from them
+VARIED = WIDTHS[1]  # the width that is tried again, half of the states that go on being of different spatial factors
 PARALLEL = 20_000  # states of a slot from which it is worth the threads
 THREADS = 2
 HURRIED = (1, 20)  # states that go on once the budget is spent: to end, or to find a first mapping
@@ -183,6 +184,19 @@ def _with_small_tiles(ordered: Array, pool: Array, limit: int) -> Array:
     return np.concatenate([ordered[:most], ordered[most:][np.argsort(tiles, kind="stable")]])
 
 
+def _with_others(ordered: Array, unrolled: Array, limit: int) -> Array:
+    """Half of the places for the best of each choice of spatial factors, then the second best of each, and so on: what an unrolling costs shows at
+    different levels."""
+    most = limit - limit // 2
+    rows = np.ascontiguousarray(unrolled[ordered[most:]]).reshape(len(ordered) - most, -1)
+    _, kinds = np.unique(rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).reshape(-1), return_inverse=True)
+    together = np.argsort(kinds, kind="stable")
+    starts = np.searchsorted(kinds[together], kinds[together])
+    places = np.empty(len(rows), np.int64)
+    places[together] = np.arange(len(rows)) - starts
+    return np.concatenate([ordered[:most], ordered[most:][np.argsort(places, kind="stable")]])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Step:
     """One axis of one order at a slot; `first` is the first boundary outside, and an axis that is needed has more than one trip. Among few
@@ -204,6 +218,7 @@ class _Run:
         self.prepared = prepared
         self.stop = stop
         self.most = inf
+        self.varied = False  # whether half of the states that go on are of different spatial factors
         self.looks = 0  # 1 where the first found nothing, 2 after that
         self.found: tuple[LoopMapping, Estimate] | None = None
         self.floors = {space: prepared.least[space.kept].beyond(space.problem) for space in prepared.spaces}
@@ -220,14 +235,16 @@ class _Run:
         return self.stop is not None and perf_counter() > self.stop and (self.found is not None or self.looks == 2)
 
     def search_all(self) -> None:
-        """With growing widths, until every space is proven to hold nothing better. Spaces where the tensors of a level hold the tiles of different
-        loops, which seldom hold better mappings, come a width later."""
+        """With growing widths, until every space is proven to hold nothing better; before the long looks, one of another kind. Spaces where the
+        tensors of a level hold the tiles of different loops, which seldom hold better mappings, come a width later."""
         even = [space for space in self.prepared.spaces if space.is_even]
         others = [space for space in self.prepared.spaces if not space.is_even]
         widths = WIDTHS if self.stop is None else (HURRIED_LOOK, *WIDTHS)
         for width, behind in zip(widths, (None, *widths), strict=False):
-            for space in even:
-                self._search_open(space, width)
+            for self.varied in (False, True) if width == VARIED else (False,):
+                for space in even:
+                    self._search_open(space, width)
+            self.varied = False
             proven = all(self._is_proven(space) for space in even)
             if behind is not None and not proven:
                 self._search_others(others, behind)
@@ -245,8 +262,9 @@ class _Run:
         return self.set_aside[space] >= self.most * (1 - SLACK)
 
     def _search_open(self, space: Space, width: int) -> None:
-        """If it may hold something better, and there is time."""
+        """If it may hold something better, and there is time. What one look sets aside, another may find: the better of their bounds holds."""
         if not self._is_proven(space) and not (self.late and self.found is not None):
+            before = self.set_aside[space]
             self.set_aside[space] = inf
             self.search(space, width)
             if self.looks == 0 and self.found is None:
@@ -254,6 +272,7 @@ class _Run:
                 self.set_aside[space] = inf
                 self.search(space, width)
             self.looks = 2
+            self.set_aside[space] = max(before, self.set_aside[space])
 
     def _least(self, space: Space, steps: float = 0) -> float:
         """That no mapping of a space goes below, with so many steps at least."""
@@ -402,6 +421,8 @@ class _Run:
             ordered = np.argsort(values, kind="stable")
             if self.found is None and self.looks and limit > 1:
                 ordered = _with_small_tiles(ordered, pool, limit)
+            elif self.varied and limit > 1:
+                ordered = _with_others(ordered, pool["factors"][:, space.spread_slots], limit)
             self._set_aside(space, float(values[ordered[limit:]].min()))
             pool = _taken(pool, ordered[:limit])
         return pool

@@ -153,7 +153,10 @@ BOARD = [
 ARCHITECTURE = [
     click.option("--vary", multiple=True, help="A chip's parameters, such as 'array.rows=8..32:4 glb.capacity_bytes=64K..512K:x2'."),
     click.option("--area-cap-mm2", type=float, help="Leave out designs of a chip that are larger."),
-    click.option("--budget", "budget_s", type=float, help="Seconds for each design of a chip; its proven gap is given."),
+    click.option(
+        "--budget", "budget_s", type=float,
+        help="Seconds for each design of a chip, with its proven gap; inf: until all is proven.  [default: 10]",
+    ),
     SPACE,
     CONVENTIONS,
     click.option("--layers", help="Of a chip's networks: only the layers whose names hold this text."),
@@ -279,7 +282,10 @@ def verify(folder: Path, images: int | None, stalls: float, seed: int, wave: Pat
 @click.option("--samples", type=click.IntRange(1), default=10_000, show_default=True, help="Of a baseline: mappings of a layer that it looks at.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of a baseline.")
 @click.option("--fuse", is_flag=True, help="Keep tensors between layers on the chip where that pays: whole, or layers run together tile by tile.")
-@click.option("--budget", "budget_s", type=float, help="Stop after so many seconds, with the best so far and its proven gap.")
+@click.option(
+    "--budget", "budget_s", type=float,
+    help="Stop after so many seconds, with the best so far and its proven gap; inf: when all is proven.  [default: 60]",
+)
 @click.option("--store", type=click.Path(path_type=Path), help="SQLite file: answers that it has are taken from it, new ones kept there.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for mapping.json and report.html.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ridgeline.errors import InputError, UnsupportedError
 from ridgeline.flows import source
 from ridgeline.flows.folder import check_replaceable, output_folder
-from ridgeline.flows.map import Rules, check_budget, chip_of, conventions, layer_summary
+from ridgeline.flows.map import Rules, check_budget, chip_of, conventions, layer_summary, search_s
 from ridgeline.flows.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ridgeline.mapping.search.space import SpaceName
 
 STORES = Path("build") / "explore"
+DESIGN_S = 10.0  # of the search of a design that is given none
 LONGEST = 80  # characters of a store's name
 
 
@@ -71,7 +72,8 @@ def explore_chip(options: ArchitectureOptions, progress: Progress | None = None)
     layers = _layers(names, options)
     path = options.store or STORES / f"{_stem(names, chip)}.sqlite"
     progress.step("mapping the designs")
-    question = Question(objective=objective, space=options.space, conventions=conventions(options.rules), budget_s=options.budget_s)
+    budget_s = search_s(options.budget_s, DESIGN_S)
+    question = Question(objective=objective, space=options.space, conventions=conventions(options.rules), budget_s=budget_s)
     with open_store(path) as store:
         found = explore_designs(
             [layer.nest for layer in layers], chip, designs(vary), question, store,

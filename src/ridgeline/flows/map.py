@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ridgeline.mapping.search.space import SpaceName
 
 Rules = Literal["ridgeline", "timeloop", "zigzag"]
+BUDGET_S = 60.0  # of a search that is given none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,9 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
     if options.latency is not None and options.mapping is None and options.rules != "zigzag":
         raise UnsupportedError(f"--latency {options.latency} is for --mapping FILE, and --conventions zigzag; the search counts the slowest level")
     progress.step("mapping")
-    question = Question(objective=objective, space=options.space, conventions=asked_conventions(options), budget_s=_alone_s(options))
+    budget_s = search_s(options.budget_s, BUDGET_S)
+    alone_s = budget_s / 2 if options.fuse and budget_s is not None else budget_s  # fusing has its part
+    question = Question(objective=objective, space=options.space, conventions=asked_conventions(options), budget_s=alone_s)
     if options.mapping is not None:
         found, stored = _given(options, options.mapping, layers, chip), {}
     elif options.search != "exhaustive":
@@ -91,7 +94,7 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
     zigzag: str | None = None
     if options.fuse:
         progress.step("fusing")
-        stop = None if options.budget_s is None else start + options.budget_s
+        stop = None if budget_s is None else start + budget_s
         found, shown, fused = _fused(options, work, layers, chip, cast("NetworkFound", found), stop, progress)
         stored = {**stored, **fused}
     else:
@@ -101,11 +104,6 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
         progress.step("writing the report")
         _write(options.out, summary, chip, exchanged, zigzag)
     return summary
-
-
-def _alone_s(options: MapOptions) -> float | None:
-    """Of a budget that fusing has its part of."""
-    return options.budget_s / 2 if options.fuse and options.budget_s is not None else options.budget_s
 
 
 def _check_fuse(options: MapOptions) -> None:
@@ -203,7 +201,8 @@ def _even(options: MapOptions, layers: list[Layer], chip: Chip) -> GivenMappings
             f"--conventions zigzag searches for --objective {' or '.join(goals)}, in a space of its own and without --store; with --mapping FILE it "
             "costs any mapping"
         )
-    stop = None if options.budget_s is None else perf_counter() + options.budget_s
+    budget_s = search_s(options.budget_s, BUDGET_S)
+    stop = None if budget_s is None else perf_counter() + budget_s
     mappings, rules = even_mappings([layer.nest for layer in layers], chip, goals[options.objective], stop=stop), asked_conventions(options)
     pairs = zip(mappings, layers, strict=True)
     return GivenMappings(layers=tuple(Given(mapping=mapping, estimate=estimate(mapping, layer.nest, chip, rules)) for mapping, layer in pairs))
@@ -234,8 +233,13 @@ def _for_zigzag(found: NetworkFound | GivenMappings, layers: list[Layer], chip: 
 
 def check_budget(budget_s: float | None) -> None:
     """Raises InputError."""
-    if budget_s is not None and not 0 < budget_s < inf:
+    if budget_s is not None and not budget_s > 0:
         raise InputError(f"--budget is {budget_s:g} seconds; it must be above 0")
+
+
+def search_s(budget_s: float | None, usual_s: float) -> float | None:
+    """Seconds of a search: the usual ones where nothing is asked for, None, until all is proven, for infinity."""
+    return usual_s if budget_s is None else None if budget_s == inf else budget_s
 
 
 def chip_of(name: str, unrolling: Path | None = None, energies: Path | None = None) -> Chip:

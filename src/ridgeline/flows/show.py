@@ -127,9 +127,9 @@ def _describes_chip(name: str) -> bool:
 
 
 def _chip(chip: Chip) -> dict[str, Any]:
-    values = msgspec.to_builtins(chip)
     from ridgeline.hardware.area import decoder_mm2
 
+    values = msgspec.to_builtins(chip)
     levels = [made | {"instances": chip.instances(level)} for made, level in zip(values["levels"], chip.levels, strict=True)]
     decoders = [
         made | {"count": item.count(chip.array), "area_mm2": decoder_mm2(chip, item)}

@@ -113,7 +113,7 @@ def test_inputs_are_rounded_where_the_run_says_so(name: str) -> None:
     variants = Variants(loaded, weights, arrays, {name: {"w1": how}})
     np.testing.assert_array_equal(variants.run(images())["y"], Variants(loaded, weights, arrays).run(images())["y"])
     levels = read_format(name)
-    rounded = levels.decode(levels.encode(images()["x"] / np.float32(how.scale))) * how.scale  # type: ignore[attr-defined]
+    rounded = levels.decode(levels.encode(images()["x"] / np.float32(how.scale))) * how.scale
     by_hand = Variants(loaded, weights, arrays).run({"x": rounded.astype(np.float32)})["y"]
     switched = variants.run(images(), rounded={"w1": name})["y"]
     assert np.abs(switched - by_hand).max() <= 1e-4 * np.abs(by_hand).max()
@@ -151,7 +151,7 @@ def test_weights_that_share_an_input_disagree(kinds: str, roundings: int) -> Non
         taken = values
         if kind != "none":
             levels, scale = read_format(kind), np.float32(ways[kind].scale)
-            taken = (levels.decode(levels.encode(values / scale)) * scale).astype(np.float32)  # type: ignore[attr-defined]
+            taken = (levels.decode(levels.encode(values / scale)) * scale).astype(np.float32)
         np.testing.assert_allclose(found[name], taken @ arrays[f"w_{name}"], rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(switched[name], found[name], rtol=1e-4, atol=1e-4)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
@@ -32,7 +33,9 @@ from ridgeline.mapping.search.space import Space, SpaceName, keeps, least, least
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 HURRIED_LOOK = 20  # states of a slot that go on at first where time is short
-WIDTHS = (200, 1_500, 12_000, 100_000)  # states of a slot that go on: a state takes 1.8 KB, and four times as many grow from them
+SHORT_S = 1.0  # time that is
+WIDTHS = (200, 1_500, 12_000, 100_000)  # states of a slot that go on: a state takes 2 KB, and four times as many grow from them
+HEAVY = 100_000  # the width from which one space is searched at a time, for memory
 VARIED = WIDTHS[1]  # the width that is tried again, half of the states that go on being of different spatial factors
 PARALLEL = 20_000  # states of a slot from which it is worth the threads
 THREADS = 2
@@ -210,6 +213,9 @@ class _Step:
     canonical: bool
 
 
+_heavy = Lock()  # of this process: whoever searches with a great width
+
+
 class _Run:
     """The state of one search: the best so far, and what has been set aside."""
 
@@ -239,7 +245,8 @@ class _Run:
         tensors of a level hold the tiles of different loops, which seldom hold better mappings, come a width later."""
         even = [space for space in self.prepared.spaces if space.is_even]
         others = [space for space in self.prepared.spaces if not space.is_even]
-        widths = WIDTHS if self.stop is None else (HURRIED_LOOK, *WIDTHS)
+        hurried = self.stop is not None and self.stop - perf_counter() < SHORT_S
+        widths = (HURRIED_LOOK, *WIDTHS) if hurried else WIDTHS
         for width, behind in zip(widths, (None, *widths), strict=False):
             for self.varied in (False, True) if width == VARIED else (False,):
                 for space in even:
@@ -266,7 +273,8 @@ class _Run:
         if not self._is_proven(space) and not (self.late and self.found is not None):
             before = self.set_aside[space]
             self.set_aside[space] = inf
-            self.search(space, width)
+            with _heavy if width >= HEAVY else nullcontext():
+                self.search(space, width)
             if self.looks == 0 and self.found is None:
                 self.looks = 1
                 self.set_aside[space] = inf
@@ -359,11 +367,15 @@ class _Run:
             self.set_aside[space] = min(self.set_aside[space], least)
 
     def _grow(self, space: Space, pool: Array, slot: int, width: int) -> Array:
-        """Every order and every factor of the loops in time at a slot."""
+        """Every order and every factor of the loops in time at a slot. What comes of one order is narrowed if it is much: all of them together
+        would grow out of memory."""
         slots = space.problem["boundary_slot"][: space.problem["boundaries"]]
         first, canonical = int(np.searchsorted(slots, slot)), width > WIDTHS[0] or self.found is not None
+
         def grow(number: int) -> Array:
-            return self._ordered(space, pool, _Step(slot=slot, axis=0, order=number, first=first, needed=False, canonical=canonical), width)
+            step = _Step(slot=slot, axis=0, order=number, first=first, needed=False, canonical=canonical)
+            grown = self._ordered(space, pool, step, width)
+            return grown if len(grown) <= width else self._narrow(space, grown, slot, width)
 
         numbers = range(len(space.orders[slot]))
         if len(pool) * len(numbers) < PARALLEL:

@@ -20,13 +20,13 @@ from ridgeline.algorithm.onnx.weights import array_of
 from ridgeline.errors import InputError, UnsupportedError
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-FLOAT8 = {"float8_e4m3fn": "float8_e4m3fn", "float8_e5m2": "float8_e5m2"}  # ml_dtypes' names and torch's
+FLOAT8 = ("float8_e4m3fn", "float8_e5m2")  # ml_dtypes and torch call them so
 
 
 def torch_module() -> Any:
     """torch. Raises InputError where it is not installed."""
     if find_spec("torch") is None:
-        raise InputError("--fine-tune needs torch, which is not installed; pip install 'ridgeline[train]'")
+        raise InputError("--fine-tune needs torch, which is not installed; pip install torch")
     return import_module("torch")
 
 
@@ -61,7 +61,7 @@ class Walk:
         """Floats as float32, those of 8 bits as they are."""
         array = np.ascontiguousarray(array)
         if array.dtype.name in FLOAT8:
-            return self.torch.from_numpy(array.view(np.uint8).copy()).view(getattr(self.torch, FLOAT8[array.dtype.name]))
+            return self.torch.from_numpy(array.view(np.uint8).copy()).view(getattr(self.torch, array.dtype.name))
         array = array.astype(np.float32) if array.dtype.kind == "f" else array
         return self.torch.from_numpy(array if array.flags.writeable else array.copy())
 

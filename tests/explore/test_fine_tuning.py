@@ -107,7 +107,7 @@ def test_operators_that_torch_has_no_row_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--fine-tune", "5"], "--fine-tune needs torch, which is not installed; pip install 'ridgeline[train]'"),
+        (["--fine-tune", "5"], "--fine-tune needs torch, which is not installed; pip install torch"),
         (["--fine-tune", "5", "--learning-rate", "0"], "--learning-rate 0 must be above 0 and at most 1, in parts of a weight's root mean square"),
     ],
 )

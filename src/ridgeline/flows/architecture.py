@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ridgeline.mapping.search.space import SpaceName
 
 STORES = Path("build") / "explore"
-DESIGN_S = 10.0  # of the search of a design that is given none
 LONGEST = 80  # characters of a store's name
 
 
@@ -72,7 +71,7 @@ def explore_chip(options: ArchitectureOptions, progress: Progress | None = None)
     layers = _layers(names, options)
     path = options.store or STORES / f"{_stem(names, chip)}.sqlite"
     progress.step("mapping the designs")
-    budget_s = search_s(options.budget_s, DESIGN_S)
+    budget_s = search_s(options.budget_s)
     question = Question(objective=objective, space=options.space, conventions=conventions(options.rules), budget_s=budget_s)
     with open_store(path) as store:
         found = explore_designs(

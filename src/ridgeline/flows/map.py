@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ridgeline.mapping.search.space import SpaceName
 
 Rules = Literal["ridgeline", "timeloop", "zigzag"]
-BUDGET_S = 60.0  # of a search that is given none
+BUDGET_S = 30.0  # of a search that is given none; of a network or of a design, which may be the same question to a store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
     if options.latency is not None and options.mapping is None and options.rules != "zigzag":
         raise UnsupportedError(f"--latency {options.latency} is for --mapping FILE, and --conventions zigzag; the search counts the slowest level")
     progress.step("mapping")
-    budget_s = search_s(options.budget_s, BUDGET_S)
+    budget_s = search_s(options.budget_s)
     alone_s = budget_s / 2 if options.fuse and budget_s is not None else budget_s  # fusing has its part
     question = Question(objective=objective, space=options.space, conventions=asked_conventions(options), budget_s=alone_s)
     if options.mapping is not None:
@@ -201,7 +201,7 @@ def _even(options: MapOptions, layers: list[Layer], chip: Chip) -> GivenMappings
             f"--conventions zigzag searches for --objective {' or '.join(goals)}, in a space of its own and without --store; with --mapping FILE it "
             "costs any mapping"
         )
-    budget_s = search_s(options.budget_s, BUDGET_S)
+    budget_s = search_s(options.budget_s)
     stop = None if budget_s is None else perf_counter() + budget_s
     mappings, rules = even_mappings([layer.nest for layer in layers], chip, goals[options.objective], stop=stop), asked_conventions(options)
     pairs = zip(mappings, layers, strict=True)
@@ -237,9 +237,9 @@ def check_budget(budget_s: float | None) -> None:
         raise InputError(f"--budget is {budget_s:g} seconds; it must be above 0")
 
 
-def search_s(budget_s: float | None, usual_s: float) -> float | None:
+def search_s(budget_s: float | None) -> float | None:
     """Seconds of a search: the usual ones where nothing is asked for, None, until all is proven, for infinity."""
-    return usual_s if budget_s is None else None if budget_s == inf else budget_s
+    return BUDGET_S if budget_s is None else None if budget_s == inf else budget_s
 
 
 def chip_of(name: str, unrolling: Path | None = None, energies: Path | None = None) -> Chip:

@@ -9,7 +9,7 @@ import pytest
 
 from ridgeline.algorithm.nest import Nest, parse
 from ridgeline.errors import DoesNotFitError, InputError
-from ridgeline.hardware.chip import Chip
+from ridgeline.hardware.chip import Chip, read_chip
 from ridgeline.mapping.estimate import estimate
 from ridgeline.mapping.loops import Conventions
 from ridgeline.mapping.search.network import Objective, map_nests, read_objective
@@ -61,3 +61,14 @@ def test_objectives(text: str, powers: tuple[int, int]) -> None:
 def test_objectives_that_are_none(text: str) -> None:
     with pytest.raises(InputError, match="give energy, latency, edp, ed2p, or a product such as"):
         read_objective(text)
+
+
+def test_ctrl_c_ends_layers_that_search_for_minutes() -> None:
+    hard = parse("n c (y+r) (x+q), m c r q -> n m y x", axes={"n": 1, "m": 512, "c": 512, "y": 7, "x": 7, "r": 3, "q": 3}, multiplies=True)
+    easy = parse("y c, c m -> y m", axes={"y": 2, "c": 2, "m": 2}, multiplies=True)
+
+    def interrupted(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        map_nests([hard, easy], read_chip("eyeriss-168"), read_objective("edp"), progress=interrupted)

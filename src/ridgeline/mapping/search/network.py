@@ -9,10 +9,10 @@ tried next, until the bound is met (outer approximation of a quasi-concave objec
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
+from threading import Event
 from time import perf_counter
 from typing import TypeAlias
 
@@ -22,7 +22,18 @@ from ridgeline.hardware.chip import Chip
 from ridgeline.mapping.estimate import Estimate
 from ridgeline.mapping.loops import Conventions, LoopMapping
 from ridgeline.mapping.search import kernel
-from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_EDP, LEAST_ENERGY, Covered, Found, Goal, Prepared, best_mapping, prepare
+from ridgeline.mapping.search.solve import (
+    LEAST_CYCLES,
+    LEAST_EDP,
+    LEAST_ENERGY,
+    Covered,
+    Found,
+    Goal,
+    Prepared,
+    best_mapping,
+    prepare,
+    side_by_side,
+)
 from ridgeline.mapping.search.space import SpaceName
 
 NAMES = {"energy": (1, 0), "latency": (0, 1), "edp": (1, 1), "ed2p": (1, 2)}
@@ -87,6 +98,7 @@ class _Study:
     prepared: dict[int, Prepared] = field(default_factory=dict[int, Prepared])
     known: list[list[tuple[LoopMapping, Estimate]]] = field(default_factory=list[list[tuple[LoopMapping, Estimate]]])
     covered: Covered = field(default_factory=Covered)
+    stopped: Event = field(default_factory=Event)
 
     def solve(self, goals: Sequence[Goal], *, share: float = 1.0) -> list[Found]:
         """A goal for each nest, done when so much of the budget is spent."""
@@ -99,13 +111,14 @@ class _Study:
             if number not in self.prepared:
                 latest = None if self.stop is None else self.start + PREPARED_SHARE * (self.stop - self.start)
                 self.prepared[number] = prepare(nest, self.chip, self.space, self.conventions, latest)
-            found = best_mapping(nest, self.chip, goals[number], stop=stop, known=self.known[number], prepared=self.prepared[number])
+            found = best_mapping(
+                nest, self.chip, goals[number], stop=stop, known=self.known[number], prepared=self.prepared[number], stopped=self.stopped
+            )
             done += 1
             self.progress(done, len(self.nests))
             return found
 
-        with ThreadPoolExecutor(2) as threads:
-            found = list(threads.map(one, range(len(self.nests))))
+        found = side_by_side(one, range(len(self.nests)), self.stopped)
         for known, item in zip(self.known, found, strict=True):
             known.append((item.mapping, item.estimate))
             self.covered += item.covered

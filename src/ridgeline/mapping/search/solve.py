@@ -8,15 +8,15 @@ the search is repeated with a greater width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
-from threading import Lock
+from threading import Event, Lock
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ from ridgeline.mapping.search.reason import why_none
 from ridgeline.mapping.search.space import Space, SpaceName, keeps, least, least_anywhere, spaces, unrollings
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 HURRIED_LOOK = 20  # states of a slot that go on at first where time is short
 SHORT_S = 1.0  # time that is
 WIDTHS = (200, 1_500, 12_000, 100_000)  # states of a slot that go on: a state takes 2 KB, and four times as many grow from them
@@ -130,14 +132,14 @@ def prepare(nest: Nest, chip: Chip, space: SpaceName, conventions: Conventions, 
 
 def best_mapping(
     nest: Nest, chip: Chip, goal: Goal, *, space: SpaceName = "full", conventions: Conventions | None = None, stop: float | None = None,
-    known: Sequence[tuple[LoopMapping, Estimate]] = (), prepared: Prepared | None = None,
+    known: Sequence[tuple[LoopMapping, Estimate]] = (), prepared: Prepared | None = None, stopped: Event | None = None,
 ) -> Found:  # fmt: skip
     """Of one layer. `stop` is a time of `perf_counter` at which the best so far is returned with its gap; `known` are mappings to start from;
-    `prepared` is what `prepare` makes of the same arguments. Raises DoesNotFitError where no mapping fits the chip and the caps, and what `prepare`
-    raises."""
+    `prepared` is what `prepare` makes of the same arguments. Once `stopped` is set, KeyboardInterrupt is raised. Raises DoesNotFitError where no
+    mapping fits the chip and the caps, and what `prepare` raises."""
     start = perf_counter()
     prepared = prepared or prepare(nest, chip, space, conventions or Conventions(), stop)
-    run = _Run(goal=goal, stop=stop, prepared=prepared)
+    run = _Run(goal=goal, stop=stop, prepared=prepared, stopped=stopped or Event())
     for pair in known:
         run.offer(*pair)
     run.search_all()
@@ -151,6 +153,20 @@ def best_mapping(
     gap = 0.0 if lowest >= exact * (1 - SLACK) else 1 - lowest / exact
     took = perf_counter() - start
     return Found(mapping=mapping, estimate=made, worth=exact, gap=gap, space=prepared.spaces[0].name, covered=run.covered, time_s=took)
+
+
+def side_by_side(work: Callable[[Item], Made], items: Iterable[Item], stopped: Event) -> list[Made]:
+    """In threads. The first that fails, and what ends this thread, Ctrl-C too, ends the others soon: they look at `stopped`."""
+    with ThreadPoolExecutor(THREADS) as threads:
+        futures = [threads.submit(work, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            stopped.set()
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [future.result() for future in futures]
 
 
 # numpy moves a record field by field, and plain bytes at once.
@@ -219,8 +235,9 @@ _heavy = Lock()  # of this process: whoever searches with a great width
 class _Run:
     """The state of one search: the best so far, and what has been set aside."""
 
-    def __init__(self, goal: Goal, stop: float | None, prepared: Prepared) -> None:
+    def __init__(self, goal: Goal, stop: float | None, prepared: Prepared, stopped: Event) -> None:
         self.goal = goal
+        self.stopped = stopped
         self.prepared = prepared
         self.stop = stop
         self.most = inf
@@ -262,8 +279,7 @@ class _Run:
 
     def _search_others(self, others: Sequence[Space], width: int) -> None:
         """Side by side."""
-        with ThreadPoolExecutor(THREADS) as threads:
-            list(threads.map(partial(self._search_open, width=width), others))
+        side_by_side(partial(self._search_open, width=width), others, self.stopped)
 
     def _is_proven(self, space: Space) -> bool:
         return self.set_aside[space] >= self.most * (1 - SLACK)
@@ -378,11 +394,8 @@ class _Run:
             return grown if len(grown) <= width else self._narrow(space, grown, slot, width)
 
         numbers = range(len(space.orders[slot]))
-        if len(pool) * len(numbers) < PARALLEL:
-            grown = [grow(number) for number in numbers]
-        else:
-            with ThreadPoolExecutor(THREADS) as threads:
-                grown = list(threads.map(grow, numbers))
+        few = len(pool) * len(numbers) < PARALLEL
+        grown = list(map(grow, numbers)) if few else side_by_side(grow, numbers, self.stopped)
         return self._narrow(space, _joined(grown), slot, width)
 
     def _ordered(self, space: Space, pool: Array, start: _Step, width: int) -> Array:
@@ -401,6 +414,8 @@ class _Run:
         (pool, end), at = states, 0
         made, mode, room = end, space.modes[step.slot, step.axis], np.zeros(1, kernel.ROOM)[0]
         while at < end:
+            if self.stopped.is_set():
+                raise KeyboardInterrupt
             goal = self.goal.record(self.most, canonical=step.canonical)
             stop = min(at + CHUNK, end)
             now, at, large, bounded, merged = kernel.expand(

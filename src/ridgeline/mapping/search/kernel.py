@@ -66,30 +66,47 @@ PROBLEM = np.dtype(
         ("mac_pj", np.float64),  # all multiplications
     ]
 )
-# A partial mapping. `pending` and `sliding` are bit sets of boundaries.
-STATE = np.dtype(
-    [
+
+
+def _state(axes: int, slots: int, levels: int, boundaries: int) -> np.dtype[Any]:
+    """A partial mapping, with room for so many of each. `pending` and `sliding` are bit sets of boundaries."""
+    fields: list[Any] = [
         ("energy", np.float64),
         ("fills", np.float64),  # cycles of filling a systolic array
         ("steps", np.float64),  # of every mapping that grows from it, at least
         ("least_energy", np.float64),  # of every mapping that grows from it
         ("least_cycles", np.float64),
-        ("cycles", np.float64, (LEVELS, 2)),  # read and write cycles of each level
-        ("amount", np.float64, (BOUNDARIES, 3)),  # elements over all tiles of a boundary that is placed
-        ("current", np.int64, (AXES,)),  # product of the factors so far
-        ("used", np.int64, (BOUNDARIES,)),  # instances of a boundary's level in use
-        ("pending", np.int64, (3,)),
-        ("sliding", np.int64, (3,)),
-        ("slide_axis", np.int64, (3,)),
-        ("factors", np.int32, (SLOTS, AXES)),
-        ("tile", np.int32, (BOUNDARIES, AXES)),  # steps inside a boundary; of one that is not placed yet, only where they were last asked for
-        ("spread", np.int32, (BOUNDARIES + 1, AXES)),  # instances outside a boundary that have steps; row BOUNDARIES outside the multiplier
-        ("copies", np.int32, (BOUNDARIES, 3)),  # instances of a boundary that need the same elements of a tensor, at least
-        ("order", np.int8, (SLOTS,)),  # which order of axes a slot in time has
         ("stays", np.int8),  # whether it is a state still: not where a loop over the axis at hand must be added
-    ],
-    align=True,
-)
+        ("cycles", np.float64, (levels, 2)),  # read and write cycles of each level
+        ("amount", np.float64, (boundaries, 3)),  # elements over all tiles of a boundary that is placed
+        ("current", np.int64, (axes,)),  # product of the factors so far
+        ("used", np.int64, (boundaries,)),  # instances of a boundary's level in use
+        ("factors", np.int32, (slots, axes)),
+        ("tile", np.int32, (boundaries, axes)),  # steps inside a boundary; of one that is not placed yet, only where they were last asked for
+        ("spread", np.int32, (boundaries + 1, axes)),  # instances outside a boundary that have steps; the last row outside the multiplier
+        ("ahead", np.int64, (axes,)),  # instances along an axis in the slots still to come
+        ("copies", np.int32, (boundaries, 3)),  # instances of a boundary that need the same elements of a tensor, at least
+        ("pending", np.int16, (3,)),
+        ("sliding", np.int16, (3,)),
+        ("slide_axis", np.int8, (3,)),
+        ("order", np.int8, (slots,)),  # which order of axes a slot in time has
+    ]
+    return np.dtype(fields, align=True)
+
+
+# Half of the time goes into moving states: most nests on most chips do with small ones. Each kind has functions of its own, compiled when it is first
+# needed.
+STATES = (_state(6, 10, 6, 7), _state(AXES, SLOTS, LEVELS, BOUNDARIES))
+
+
+def state_for(problem: Any) -> np.dtype[Any]:
+    """The smallest with room for a problem's partial mappings."""
+    for state in STATES:
+        (slots, axes), (rows,), (levels, _) = (state[name].shape for name in ("factors", "used", "cycles"))
+        if problem["axes"] <= axes and problem["slots"] <= slots and problem["rows"] <= rows and problem["levels"] <= levels:
+            return state
+    raise AssertionError("the search takes no such chip")  # space.spaces has refused it
+
 
 # What a loop more would take of each level, in numbers that several functions share. A record, as numba counts the references to arrays of its own,
 # which takes as long as the work.
@@ -102,6 +119,7 @@ ROOM = np.dtype(
         ("end", np.int64, (LEVELS,)),  # of each group
         ("rest", np.float64, (LEVELS,)),  # what else the level holds, in bits
         ("tile", np.int32, (BOUNDARIES, AXES)),
+        ("soon", np.float64, (AXES,)),  # what pending boundaries add at least to their floors if a loop over an axis comes next
     ]
 )
 
@@ -222,6 +240,8 @@ def _instances(p, factors, whole, rest, block, axis, inner, top):
 @njit(cache=True)
 def _between(p, factors, top, outer, axis):
     """Instances along an axis in the slots after `top` up to `outer`: a parent there serves them all."""
+    if top >= p.last_spread:
+        return 1
     total = 1
     for k in range(top + 1, outer + 1):
         if not p.timed[k]:
@@ -230,8 +250,9 @@ def _between(p, factors, top, outer, axis):
 
 
 @njit(cache=True)
-def _times(p, s, top, tensor, boundary, best):
-    """(different indices, of the axes that the tensor lacks, for all instances of the child; for all of the parent)."""
+def _times(p, s, top, tensor, boundary):
+    """(different indices, of the axes that the tensor lacks, for all instances of the child; for all of the parent), if a loop that it depends on
+    came next."""
     inner = p.boundary_slot[boundary]
     above = p.parent[boundary, tensor]
     outer = p.boundary_slot[above]
@@ -239,13 +260,8 @@ def _times(p, s, top, tensor, boundary, best):
     for a in range(p.axes):
         if p.relevant[tensor, a]:
             continue
-        own, shared = s.spread[boundary, a], s.spread[above, a]
-        if best:
-            apart *= own
-            together *= shared
-            continue
         blocks = _ceil(p.sizes[a], s.current[a])
-        if own == 1:
+        if s.spread[boundary, a] == 1:
             apart *= blocks
             together *= blocks
         else:
@@ -258,12 +274,23 @@ def _times(p, s, top, tensor, boundary, best):
 
 
 @njit(cache=True)
-def _term(p, s, top, tensor, boundary, elements, best, spend):
-    """The cost of a boundary for a tensor if a loop that it depends on came next: energy; with `spend`, its cycles beyond those of its floor, which
-    the state holds from the beginning, are added to the state's. With `best`, as if all loops that it does not depend on came first."""
+def _fewest_times(p, s, tensor, boundary):
+    """The same, as if all loops that it does not depend on came first."""
+    above = p.parent[boundary, tensor]
+    apart, together = 1.0, 1.0
+    for a in range(p.axes):
+        if not p.relevant[tensor, a]:
+            apart *= s.spread[boundary, a]
+            together *= s.spread[above, a]
+    return apart, together
+
+
+@njit(cache=True)
+def _term(p, s, tensor, boundary, elements, apart, together, spend):
+    """The cost of a boundary for a tensor of which so many elements move so many times to all instances of the child and of the parent: energy; with
+    `spend`, its cycles beyond those of its floor, which the state holds from the beginning, are added to the state's."""
     above = p.parent[boundary, tensor]
     child, parent = p.boundary_level[boundary], p.boundary_level[above]
-    apart, together = _times(p, s, top, tensor, boundary, best)
     if tensor != OUTPUT:
         width = p.widths[tensor]
         written, read = elements * apart * width, elements * together * width
@@ -271,11 +298,7 @@ def _term(p, s, top, tensor, boundary, elements, best, spend):
             _spend(p, s, child, 1, written - s.copies[boundary, tensor] * p.whole_bits[tensor], s.used[boundary])
             _spend(p, s, parent, 0, read - s.copies[above, tensor] * p.whole_bits[tensor], s.used[above])
         return written * p.write_pj[child] + read * p.read_pj[parent]
-    first_apart, first_together = 1.0, 1.0
-    for a in range(p.axes):
-        if not p.relevant[tensor, a]:
-            first_apart *= s.spread[boundary, a]
-            first_together *= s.spread[above, a]
+    first_apart, first_together = _fewest_times(p, s, tensor, boundary)
     whole_bits, partial = p.widths[2], p.widths[3]
     visits, last = elements * together, elements * min(first_together, together)
     own, own_last = elements * apart, elements * min(first_apart, apart)
@@ -344,7 +367,7 @@ def _slide_saving(p, s, top, tensor, boundary, axis, factor, spend):
         if rest:
             part += full * _overlap(p, step, far, tile, tile, rest) + (moves - full) * _overlap(p, step, far, tile, small, rest)
         kept *= part
-    apart, together = _times(p, s, top, tensor, boundary, False)
+    apart, together = _times(p, s, top, tensor, boundary)
     child, parent = p.boundary_level[boundary], p.boundary_level[above]
     written, read = kept * apart * p.widths[tensor], kept * together * p.widths[tensor]
     if spend:
@@ -362,6 +385,8 @@ def _overlap(p, s, d, old, new, other):
 @njit(cache=True)
 def _is_spread(p, factors, inner, top, axis):
     """Whether instances between two slots cut the axis, so that a tile's neighbour is another instance's."""
+    if inner >= p.last_spread:
+        return False
     spread = 1
     for k in range(inner + 1, top + 1):
         if not p.timed[k]:
@@ -370,10 +395,8 @@ def _is_spread(p, factors, inner, top, axis):
 
 
 @njit(cache=True)
-def _append(p, s, slot, axis, factor):
-    """Adds a loop in time to state i."""
-    if factor == 1:
-        return
+def _pay(p, s, slot, axis):
+    """Adds to a state what is known as a loop in time over an axis comes next, whatever its factor."""
     for tensor in range(3):
         if not p.relevant[tensor, axis]:
             continue
@@ -383,16 +406,32 @@ def _append(p, s, slot, axis, factor):
         s.pending[tensor], s.sliding[tensor] = 0, 0
         for b in range(p.boundaries):
             if waiting >> b & 1:
-                s.energy += _term(p, s, slot, tensor, b, s.amount[b, tensor], False, True) - _floor(p, s, tensor, b)
-                if tensor == WEIGHT and p.child[b, tensor] < 0 and p.fill_cycles > 0:
-                    s.fills += p.fill_cycles * _visits(p, s, slot, b)
+                _pay_boundary(p, s, slot, tensor, b)
             slides = moving >> b & 1 or (windowed and waiting >> b & 1)
             if slides and not _is_spread(p, s.factors, p.boundary_slot[b], slot, axis):
-                s.energy -= _slide_saving(p, s, slot, tensor, b, axis, factor, True)
                 s.sliding[tensor] |= 1 << b
                 s.slide_axis[tensor] = axis
+
+
+@njit(cache=True)
+def _append(p, s, slot, axis, factor):
+    """Adds the loop that has been paid for."""
+    for tensor in range(3):
+        if p.relevant[tensor, axis] and s.sliding[tensor]:
+            for b in range(p.boundaries):
+                if s.sliding[tensor] >> b & 1:
+                    s.energy -= _slide_saving(p, s, slot, tensor, b, axis, factor, True)
     s.factors[slot, axis] = factor
     s.current[axis] *= factor
+
+
+@njit(cache=True)
+def _pay_boundary(p, s, top, tensor, boundary):
+    """Adds to a state what a boundary costs beyond its floor, as the next loop outside it is one that its tensor depends on."""
+    apart, together = _times(p, s, top, tensor, boundary)
+    s.energy += _term(p, s, tensor, boundary, s.amount[boundary, tensor], apart, together, True) - _floor(p, s, tensor, boundary)
+    if tensor == WEIGHT and p.child[boundary, tensor] < 0 and p.fill_cycles > 0:
+        s.fills += p.fill_cycles * _visits(p, s, top, boundary)
 
 
 @njit(cache=True)
@@ -401,7 +440,7 @@ def _visits(p, s, top, boundary):
     total = 1.0
     for a in range(p.axes):
         blocks = _ceil(p.sizes[a], s.tile[boundary, a] if p.relevant[WEIGHT, a] else s.current[a])
-        ahead = s.spread[boundary, a] if p.relevant[WEIGHT, a] else _ahead(p, s.factors, top, a)
+        ahead = s.spread[boundary, a] if p.relevant[WEIGHT, a] else s.ahead[a]
         total *= _ceil(blocks, ahead)
     return total
 
@@ -468,11 +507,10 @@ def _adds(p, tiles, child, slot):
         return True
     if p.boundary_slot[child] >= slot:
         return p.widths[3] < p.widths[2]
-    left = 0
-    for a in range(p.axes):
-        if not p.relevant[OUTPUT, a]:
-            left += p.sizes[a] - tiles[child, a]
-    return left > 0
+    a = 0
+    while a < p.axes and (p.relevant[OUTPUT, a] or p.sizes[a] <= tiles[child, a]):
+        a += 1
+    return a < p.axes
 
 
 @njit(cache=True)
@@ -541,26 +579,35 @@ def steps_of(p, factors, axis, slot, block, spread):
 
 
 @njit(cache=True)
-def _bound(p, s, slot, placed):
+def _bound(p, s, slot, placed, room):
     """The least energy and cycles of every mapping that grows from a state: what is known, what its pending boundaries add at least to their floors,
     and the later ones. At most one of the axes that are left comes next: tensors that depend on it are fetched anew."""
-    axes, boundaries = p.axes, p.boundaries
-    soon0, soon1, soon2, kept0, kept1, kept2 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    slack = 0.0
-    for b in range(min(placed, boundaries)):
-        for tensor in range(3):
+    axes = p.axes
+    slack, last = 0.0, 0.0  # `last`: where no axis is left
+    for a in range(axes):
+        room.soon[a] = 0.0
+    for tensor in range(3):
+        if not s.pending[tensor] and not s.sliding[tensor]:
+            continue
+        windowed = p.slide and tensor != OUTPUT
+        for b in range(min(placed, p.boundaries)):
             if s.pending[tensor] >> b & 1:
-                now = _term(p, s, slot, tensor, b, s.amount[b, tensor], False, False) - _floor(p, s, tensor, b)
-                least = _term(p, s, slot, tensor, b, s.amount[b, tensor], True, False) - _floor(p, s, tensor, b)
-                if tensor == 0:
-                    soon0 += now
-                    kept0 += least
-                elif tensor == 1:
-                    soon1 += now
-                    kept1 += least
-                else:
-                    soon2 += now
-                    kept2 += least
+                apart, together = _times(p, s, slot, tensor, b)
+                fewest_apart, fewest_together = _fewest_times(p, s, tensor, b)
+                floor, amount = _floor(p, s, tensor, b), s.amount[b, tensor]
+                now = _term(p, s, tensor, b, amount, apart, together, False) - floor
+                kept = now
+                if fewest_apart != apart or fewest_together != together:
+                    kept = _term(p, s, tensor, b, amount, fewest_apart, fewest_together, False) - floor
+                last += now
+                for a in range(axes):
+                    if not p.relevant[tensor, a]:
+                        room.soon[a] += kept
+                    elif windowed and p.window[tensor, a]:
+                        if p.sizes[a] > s.current[a]:
+                            room.soon[a] += _term(p, s, tensor, b, _elements(p, s.tile[b], tensor, a), apart, together, False) - floor
+                    else:
+                        room.soon[a] += now
             if s.sliding[tensor] >> b & 1:
                 # A tile that slides on may save more.
                 axis = s.slide_axis[tensor]
@@ -569,29 +616,17 @@ def _bound(p, s, slot, placed):
                     slack += _slide_saving(p, s, slot, tensor, b, axis, rest, False)
     least = np.inf
     for a in range(axes):
-        if p.sizes[a] <= s.current[a] * _ahead(p, s.factors, slot, a):
-            continue
-        total = 0.0
-        for tensor in range(3):
-            kept, soon = (kept0, soon0) if tensor == 0 else (kept1, soon1) if tensor == 1 else (kept2, soon2)
-            if not p.relevant[tensor, a]:
-                total += kept
-            elif s.pending[tensor] and p.slide and tensor != OUTPUT and p.window[tensor, a]:
-                for b in range(boundaries):
-                    if s.pending[tensor] >> b & 1:
-                        total += _term(p, s, slot, tensor, b, _elements(p, s.tile[b], tensor, a), False, False) - _floor(p, s, tensor, b)
-            else:
-                total += soon
-        least = min(least, total)
+        if p.sizes[a] > s.current[a] * s.ahead[a]:
+            least = min(least, room.soon[a])
     if least == np.inf:
-        least = soon0 + soon1 + soon2
+        least = last
     energy = s.energy + least - slack + p.beyond[placed]
     steps = 1.0
     for a in range(axes):
         if slot > p.last_spread:
-            steps *= steps_of(p, s.factors, a, slot, s.current[a], s.spread[BOUNDARIES, a])
+            steps *= steps_of(p, s.factors, a, slot, s.current[a], s.spread[-1, a])
         else:
-            steps *= _ceil(p.sizes[a], s.spread[BOUNDARIES, a])
+            steps *= _ceil(p.sizes[a], s.spread[-1, a])
     s.steps = steps
     longest = steps + s.fills + p.last_cycles
     if slack == 0.0:
@@ -601,16 +636,6 @@ def _bound(p, s, slot, placed):
             longest = max(longest, s.cycles[0, direction] + p.beyond_cycles[placed, direction])
     s.least_energy = energy
     s.least_cycles = np.ceil(longest * (1 - 1e-12))
-
-
-@njit(cache=True, inline="always")
-def _ahead(p, factors, slot, axis):
-    """Instances along an axis in the slots still to come."""
-    total = 1
-    for k in range(slot + 1, p.slots):
-        if not p.timed[k]:
-            total *= factors[k, axis]
-    return total
 
 
 GOAL = np.dtype(
@@ -667,57 +692,139 @@ def _next_factor(mode, left, factor):
     return factor if factor <= left else 0
 
 
+# How far the loops of a slot have been added: the order at hand (one in `step` of all), and how many of its axes are done, -1 before its first. What
+# comes of it stands in a pool from `base` on: up to `at` the states that have a factor of the axis at hand, up to `end` those that wait for it, up to
+# `made` what came of it; before `base`, what came of other orders. Some are `leaving`: they do not stay as they are. What has been looked at and
+# dropped is counted.
+_FIELDS = ("order", "step", "place", "base", "at", "end", "made", "leaving", "counted", "large", "bounded", "merged")
+CURSOR = np.dtype([(name, np.int64) for name in _FIELDS])
+DONE, PAUSED, FULL, MANY, MANY_IN_ALL = range(5)  # why growing stops
+MANY_TIMES, MANY_IN_ALL_TIMES = 4, 2  # the width: states that are done with an axis, and those of all orders
+
+
 @njit(cache=True, nogil=True)
-def _expand(p, pool, start, stop, made, slot, axis, mode, needed, first, goal, room):
-    """Every factor of an axis at a slot in time, for the states from `start` to `stop`. One may stay as it is, with a factor of 1, where its order is
-    set; what else comes of it is put into the same pool from `made` on. Returns (the end of that, the first state that there was no room for, those
-    dropped as too large, by the bound, for another that is no worse)."""
-    large, bounded, merged = 0, 0, 0
-    for i in range(start, stop):
-        source = pool[i]
-        left = _ceil(p.sizes[axis], source.current[axis] * _ahead(p, source.factors, slot, axis))
-        if made + 2 * np.sqrt(left) + 2 > len(pool):
-            return made, i, large, bounded, merged
+def _grow(problems, sources, pool, scratch, orders, needed, modes, slot, first, goals, rooms, cursors, width, piece):
+    """Every factor of one axis after the other, in each order of a slot in time (orders, axes; -1 for none), from where the cursor stands. One state
+    may stay as it is, with a factor of 1, where its axis is not `needed` (orders, axes); what else comes of it is put behind all others. Returns why
+    it stops: PAUSED after `piece` states, FULL where there is no room for more, MANY or MANY_IN_ALL where states are many times the width."""
+    p, goal, room, cursor = problems[0], goals[0], rooms[0], cursors[0]
+    while cursor.order < len(orders):
+        if cursor.place < 0:
+            if cursor.made > MANY_IN_ALL_TIMES * width:
+                return MANY_IN_ALL
+            if cursor.made + len(sources) > len(pool):
+                return FULL
+            for i in range(len(sources)):
+                pool[cursor.made] = sources[i]
+                pool[cursor.made].order[slot] = cursor.order
+                cursor.made += 1
+            cursor.end, cursor.place = cursor.made, 0
+        while cursor.place < orders.shape[1] and orders[cursor.order, cursor.place] >= 0:
+            axis, must = orders[cursor.order, cursor.place], needed[cursor.order, cursor.place]
+            if modes[axis] != NONE:
+                stop = _expand(p, pool, scratch, axis, modes[axis], must, slot, first, goal, room, cursor, piece)
+                if stop != DONE:
+                    return stop
+            if cursor.at - cursor.base - cursor.leaving + cursor.made - cursor.end > MANY_TIMES * width:
+                return MANY
+            _compact(pool, cursor)
+            cursor.place += 1
+            cursor.at, cursor.end = cursor.base, cursor.made
+        cursor.base, cursor.at, cursor.end = cursor.made, cursor.made, cursor.made
+        cursor.order += cursor.step
+        cursor.place = -1
+    return DONE
+
+
+@njit(cache=True, nogil=True)
+def _compact_all(pool, cursors):
+    _compact(pool, cursors[0])
+
+
+@njit(cache=True)
+def _compact(pool, cursor):
+    """Drops the states that do not stay."""
+    if not cursor.leaving:
+        return
+    made, at, end = cursor.base, cursor.at, cursor.end
+    for i in range(cursor.base, cursor.made):
+        if i == at:
+            cursor.at = made
+        if i == end:
+            cursor.end = made
+        if pool[i].stays:
+            if made < i:
+                pool[made] = pool[i]
+            made += 1
+    if at == cursor.made:
+        cursor.at = made
+    if end == cursor.made:
+        cursor.end = made
+    cursor.made = made
+    cursor.leaving = 0
+
+
+@njit(cache=True)
+def _expand(p, pool, scratch, axis, mode, needed, slot, first, goal, room, cursor, piece):
+    """Every factor of one axis, for the states from cursor.at to cursor.end. Returns why it stops."""
+    inner = p.prior[slot]
+    made, most = cursor.made, 2 * int(np.sqrt(p.sizes[axis])) + 2
+    while cursor.at < cursor.end:
+        source = pool[cursor.at]
+        left = _ceil(p.sizes[axis], source.current[axis] * source.ahead[axis])
+        if cursor.counted >= piece or made + most > len(pool):
+            cursor.made = made
+            return PAUSED if cursor.counted >= piece else FULL
         factor = _next_factor(mode, left, 0)
         source.stays = factor == 1 and not needed
+        cursor.leaving += not source.stays
+        cursor.at += 1
         if factor == 1:
             factor = _next_factor(mode, left, 1)
         if factor == 0:
             continue
         _fill_tiles(p, source, slot, first)
-        inner = p.prior[slot]
         if inner >= 0 and goal.canonical and _is_alone(p, source, slot):
             # The level inside could hold some of these loops too, which is never worse.
             room.level[0] = p.boundary_level[inner]
             _find_grown(p, source.tile, slot, axis, p.boundary_slot[inner], 0, 0, room)
             while factor and _has_room(p, source.tile, axis, factor, 1, room):
-                merged += 1
+                cursor.merged += 1
+                cursor.counted += 1
                 factor = _next_factor(mode, left, factor)
-        groups = _find_room(p, source.tile, slot, axis, first, room) if factor else 0
-        while factor:
-            if not _has_room(p, source.tile, axis, factor, groups, room):
-                large += 1
-                break  # larger factors fit no better
-            pool[made] = source
+        if factor == 0:
+            continue
+        groups = _find_room(p, source.tile, slot, axis, first, room)
+        fits = _has_room(p, source.tile, axis, factor, groups, room)
+        paid = scratch[0]
+        if fits:
+            scratch[0] = source
+            paid.stays = True
+            _pay(p, paid, slot, axis)
+        while fits:
+            pool[made] = paid
             s = pool[made]
-            s.stays = True
             _append(p, s, slot, axis, factor)
-            _bound(p, s, slot, first)
+            _bound(p, s, slot, first, room)
+            cursor.counted += 1
             if _is_beaten(goal, s):
-                bounded += 1
+                cursor.bounded += 1
             else:
                 made += 1
             factor = _next_factor(mode, left, factor)
-    return made, stop, large, bounded, merged
+            fits = factor and _has_room(p, source.tile, axis, factor, groups, room)
+        cursor.large += factor > 0  # and larger factors fit no better
+    cursor.made = made
+    return DONE
 
 
 @njit(cache=True, inline="always")
 def _is_alone(p, s, slot):
     """Whether a slot has no loop yet."""
-    loops = 0
-    for a in range(p.axes):
-        loops += s.factors[slot, a] != 1
-    return loops == 0
+    a = 0
+    while a < p.axes and s.factors[slot, a] == 1:
+        a += 1
+    return a == p.axes
 
 
 @njit(cache=True)
@@ -737,15 +844,39 @@ def _find_room(p, tiles, slot, axis, first, room):
 
 
 @njit(cache=True, nogil=True)
-def _begin_all(p, pool):
-    """The multipliers' own accesses, with all spatial factors known."""
+def _begin_all(problems, pool, factors, slots, rooms):
+    """States with so many instances (states, slots of the array, axes), and no loop in time."""
+    p, room = problems[0], rooms[0]
     for i in range(len(pool)):
-        _begin(p, pool[i])
-        _bound(p, pool[i], -1, 0)
+        _begin(p, pool[i], factors[i], slots, room)
+
+
+@njit(cache=True, nogil=True)
+def _promise(problems, scratch, factors, slots, rooms, energies, cycles):
+    """The least energy and cycles of mappings with so many instances (choices, slots of the array, axes)."""
+    p, room = problems[0], rooms[0]
+    s = scratch[0]
+    for i in range(len(factors)):
+        _begin(p, s, factors[i], slots, room)
+        energies[i], cycles[i] = s.least_energy, s.least_cycles
 
 
 @njit(cache=True)
-def _begin(p, s):
+def _begin(p, s, factors, slots, room):
+    """The multipliers' own accesses, with all spatial factors known."""
+    s.fills = 0.0
+    s.cycles[:] = 0.0
+    s.amount[:] = 0.0
+    s.pending[:] = 0
+    s.sliding[:] = 0
+    s.slide_axis[:] = 0
+    s.order[:] = 0
+    s.stays = True
+    s.tile[:] = 1
+    s.factors[:] = 1
+    for k in range(len(slots)):
+        for a in range(p.axes):
+            s.factors[slots[k], a] = factors[k, a]
     s.used[:] = 1
     for a in range(p.axes):
         s.current[a] = 1
@@ -753,7 +884,8 @@ def _begin(p, s):
             spread = _spread_from(p, s.factors, p.boundary_slot[b], a)
             s.used[b] *= spread
             s.spread[b, a] = min(spread, p.sizes[a])
-        s.spread[BOUNDARIES, a] = min(_spread_from(p, s.factors, -1, a), p.sizes[a])
+        s.ahead[a] = _spread_from(p, s.factors, -1, a)
+        s.spread[-1, a] = min(s.ahead[a], p.sizes[a])
     s.energy = p.mac_pj
     for tensor in range(3):
         _pay_floor(p, s, tensor)
@@ -776,6 +908,7 @@ def _begin(p, s):
             _spend(p, s, level, 1, written, s.used[b])
             _spend(p, s, level, 0, read, s.used[b])
             s.energy += written * p.write_pj[level] + read * p.read_pj[level]
+    _bound(p, s, -1, 0, room)
 
 
 @njit(cache=True)
@@ -815,8 +948,9 @@ def _copies(p, s, tensor, boundary):
 
 
 @njit(cache=True, nogil=True)
-def _spread(p, pool, slot):
+def _spread(problems, pool, slot):
     """Passes a slot of the array; drops the states some of whose instances would be beyond the end of an axis. Returns the states left."""
+    p = problems[0]
     made = 0
     for i in range(len(pool)):
         s = pool[i]
@@ -828,6 +962,7 @@ def _spread(p, pool, slot):
             fresh = _fresh(p, s)
             for a in range(p.axes):
                 s.current[a] *= s.factors[slot, a]
+                s.ahead[a] //= s.factors[slot, a]
                 _settle(p, s, slot, a)
             _start_fewer(p, s, fresh - _fresh(p, s))
             if made < i:
@@ -861,7 +996,7 @@ def _settle(p, s, slot, axis):
         return
     block, size = s.current[axis], p.sizes[axis]
     whole, rest = (1, 0) if size >= block else (0, size)
-    ahead = _ahead(p, s.factors, slot, axis)
+    ahead = s.ahead[axis]
     for b in range(p.rows):
         if p.boundary_slot[b] < slot:
             active = _instances(p, s.factors, whole, rest, block, axis, p.boundary_slot[b], slot)
@@ -869,9 +1004,10 @@ def _settle(p, s, slot, axis):
 
 
 @njit(cache=True, nogil=True)
-def _place(p, pool, boundary, slot, orders, room):
+def _place(problems, pool, boundary, slot, orders, rooms):
     """Places a boundary: its tensors are pending from here. Drops the states whose tiles are too large, and those where the level's other tensors
     could hold a loop more: that is never worse. `orders` are those of the slot. Returns how many are left."""
+    p, room = problems[0], rooms[0]
     made = 0
     is_last = boundary + 1 == p.boundaries or p.before[boundary + 1] < 0
     for i in range(len(pool)):
@@ -888,7 +1024,7 @@ def _place(p, pool, boundary, slot, orders, room):
             if p.kept[boundary, tensor]:
                 s.pending[tensor] |= 1 << boundary
                 s.amount[boundary, tensor] = _elements(p, s.tile[boundary], tensor, -1)
-        _bound(p, s, slot, boundary + 1)
+        _bound(p, s, slot, boundary + 1, room)
     return made
 
 
@@ -898,8 +1034,9 @@ def _could_hold_more(p, s, boundary, slot, orders, room):
     inner = p.before[boundary]
     axis = -1
     for k in range(p.axes):
-        if axis < 0 and s.factors[slot, orders[s.order[slot], k]] > 1:
-            axis = orders[s.order[slot], k]
+        looped = orders[s.order[slot], k]
+        if axis < 0 and looped >= 0 and s.factors[slot, looped] > 1:
+            axis = looped
     if axis < 0:
         return True
     for b in range(p.rows):
@@ -911,8 +1048,9 @@ def _could_hold_more(p, s, boundary, slot, orders, room):
 
 
 @njit(cache=True, nogil=True)
-def _finish(p, pool):
+def _finish(problems, pool, rooms):
     """Ends every state: what is pending is moved once more. Drops those that the constraints leave unfinished; returns how many are left."""
+    p, room = problems[0], rooms[0]
     top, made = p.slots - 1, 0
     for i in range(len(pool)):
         if not _is_whole(p, pool[i]):
@@ -924,12 +1062,10 @@ def _finish(p, pool):
         for tensor in range(3):
             for b in range(p.boundaries):
                 if s.pending[tensor] >> b & 1:
-                    s.energy += _term(p, s, top, tensor, b, s.amount[b, tensor], False, True) - _floor(p, s, tensor, b)
-                    if tensor == WEIGHT and p.child[b, tensor] < 0 and p.fill_cycles > 0:
-                        s.fills += p.fill_cycles * _visits(p, s, top, b)
+                    _pay_boundary(p, s, top, tensor, b)
             s.pending[tensor] = 0
             s.sliding[tensor] = 0
-        _bound(p, s, top, p.boundaries)
+        _bound(p, s, top, p.boundaries, room)
     return made
 
 
@@ -990,9 +1126,10 @@ def _key(p, s, slot, key):
 
 
 @njit(cache=True, nogil=True)
-def _merge(p, pool, slot, goal, chosen):
+def _merge(problems, pool, slot, goals, chosen):
     """Of states with the same future, those that no other beats in energy, every level's cycles and fills: writes their numbers to `chosen`. Where
     cycles do not matter, those of least energy. Returns (how many, dropped by the bound)."""
+    p, goal = problems[0], goals[0]
     timeless = goal.kind == ENERGY and goal.most_cycles == np.inf
     unfinished = np.empty(p.levels, np.bool_)
     alive = np.empty(len(pool), np.int64)
@@ -1002,7 +1139,7 @@ def _merge(p, pool, slot, goal, chosen):
             alive[count] = i
             count += 1
     length = p.axes * (1 + 2 * p.slots + 3 * p.boundaries) + 9 + 3 * p.boundaries
-    keys = np.zeros((count, length), np.int32)
+    keys = np.empty((count, length), np.int32)
     hashes = np.zeros(count, np.uint64)
     lengths = np.zeros(count, np.int64)
     for i in range(count):
@@ -1047,10 +1184,10 @@ def _merge(p, pool, slot, goal, chosen):
 def _same(keys, lengths, i, j):
     if lengths[i] != lengths[j]:
         return False
-    different = 0
-    for k in range(lengths[i]):
-        different += keys[i, k] != keys[j, k]
-    return different == 0
+    k = 0
+    while k < lengths[i] and keys[i, k] == keys[j, k]:
+        k += 1
+    return k == lengths[i]
 
 
 @njit(cache=True)
@@ -1234,11 +1371,13 @@ def _group_cost(p, member, first, again, once, times):
     return total
 
 
-# numba's own types say nothing of the arguments.
+# numba's own types say nothing of the arguments. Records are passed as arrays of one, which takes numba a tenth of the time.
 positions: Any = _positions
 worth: Any = _worth
-expand: Any = _expand
+grow: Any = _grow
+compact: Any = _compact_all
 begin: Any = _begin_all
+promise: Any = _promise
 spread: Any = _spread
 place: Any = _place
 finish: Any = _finish

@@ -14,7 +14,9 @@ from itertools import pairwise
 from math import inf
 from threading import Event
 from time import perf_counter
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from ridgeline.algorithm.nest import Nest
 from ridgeline.errors import InputError
@@ -41,7 +43,9 @@ MOST_POWER = 9
 MOST_RATES = 60
 TOLERANCE = 1e-9
 FIRST_SHARES = (0.15, 0.3)  # of a budget by which least energy and least cycles are left, the ends of the hull
+SMALL_SHARE = 0.1  # of the mean: the least of the time that a layer gets
 PREPARED_SHARE = 0.4  # of a budget, after which a layer gets no more than its first space
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Progress: TypeAlias = Callable[[int, int], None]
 Point: TypeAlias = tuple[float, float]  # energy, cycles
 
@@ -99,15 +103,26 @@ class _Study:
     known: list[list[tuple[LoopMapping, Estimate]]] = field(default_factory=list[list[tuple[LoopMapping, Estimate]]])
     covered: Covered = field(default_factory=Covered)
     stopped: Event = field(default_factory=Event)
+    least: list[Point] = field(init=False)  # energy and cycles that no mapping of a nest goes below
+
+    def __post_init__(self) -> None:
+        self.least = [(0.0, nest.iterations / self.chip.macs) for nest in self.nests]
 
     def solve(self, goals: Sequence[Goal], *, share: float = 1.0) -> list[Found]:
-        """A goal for each nest, done when so much of the budget is spent."""
+        """A goal for each nest, done when so much of the budget is spent: those that promise most come last, and get most of the time."""
         done = 0
         end = None if self.stop is None else self.start + share * (self.stop - self.start)
+        promises = [self._promise(number, goal) for number, goal in enumerate(goals)]
+        shares = np.maximum(promises, SMALL_SHARE * np.mean(promises)) if any(promises) else np.ones(len(goals))
+        order = np.argsort(shares, kind="stable").tolist() if self.stop is not None else range(len(goals))
+        parts = dict(zip(order, _parts(shares[order]), strict=True))
 
         def one(number: int) -> Found:
             nonlocal done
-            nest, stop = self.nests[number], self._stop(number, end)
+            nest, stop = self.nests[number], None
+            if end is not None:
+                now = perf_counter()
+                stop = now + max(0.0, end - now) * parts[number]
             if number not in self.prepared:
                 latest = None if self.stop is None else self.start + PREPARED_SHARE * (self.stop - self.start)
                 self.prepared[number] = prepare(nest, self.chip, self.space, self.conventions, latest)
@@ -118,18 +133,23 @@ class _Study:
             self.progress(done, len(self.nests))
             return found
 
-        found = side_by_side(one, range(len(self.nests)), self.stopped)
-        for known, item in zip(self.known, found, strict=True):
-            known.append((item.mapping, item.estimate))
+        each = dict(zip(order, side_by_side(one, order, self.stopped), strict=True))
+        found = [each[number] for number in range(len(goals))]
+        for number, (goal, item) in enumerate(zip(goals, found, strict=True)):
+            self.known[number].append((item.mapping, item.estimate))
             self.covered += item.covered
+            energy, cycles = self.least[number]
+            bound = item.worth * (1 - item.gap)
+            if goal == LEAST_ENERGY:
+                self.least[number] = bound, cycles
+            elif goal == LEAST_CYCLES:
+                self.least[number] = energy, max(cycles, bound)
         return found
 
-    def _stop(self, number: int, end: float | None) -> float | None:
-        """A fair part of the time that is left: two layers at a time."""
-        if end is None:
-            return None
-        now = perf_counter()
-        return now + max(0.0, end - now) * min(1.0, 2 / (len(self.nests) - number + 1))
+    def _promise(self, number: int, goal: Goal) -> float:
+        """How much the best mapping known of a nest could still gain, all times that it occurs; 0 where none is known."""
+        worths = [goal.worth(made.energy_pj, made.cycles) for _, made in self.known[number]]
+        return self.times[number] * max(0.0, min(worths) - goal.worth(*self.least[number])) if worths else 0.0
 
     def totals(self, found: Sequence[Found]) -> Point:
         return (
@@ -144,6 +164,12 @@ class _Study:
     @property
     def late(self) -> bool:
         return self.stop is not None and perf_counter() > self.stop
+
+
+def _parts(shares: Array) -> Array:
+    """Of the time that is left when each begins, the part that it may take: two at a time."""
+    left = np.cumsum(shares[::-1])[::-1] + np.concatenate([[0.0], shares[:-1]])
+    return np.minimum(1.0, 2 * shares / left)
 
 
 def map_nests(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from threading import Event, Lock
@@ -36,14 +36,14 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 HURRIED_LOOK = 20  # states of a slot that go on at first where time is short
 SHORT_S = 1.0  # time that is
-WIDTHS = (200, 1_500, 12_000, 100_000)  # states of a slot that go on: a state takes 2 KB, and four times as many grow from them
+WIDTHS = (200, 1_500, 12_000, 100_000)  # states of a slot that go on: a state takes 1 or 2 KB, and four times as many grow from them
 HEAVY = 100_000  # the width from which one space is searched at a time, for memory
 VARIED = WIDTHS[1]  # the width that is tried again, half of the states that go on being of different spatial factors
-PARALLEL = 20_000  # states of a slot from which it is worth the threads
+PARALLEL = 1_000  # states of a slot from which it is worth the threads
 THREADS = 2
 HURRIED = (1, 20)  # states that go on once the budget is spent: to end, or to find a first mapping
 UNROLLED = 8_000  # choices of spatial factors that are begun at once
-CHUNK = 1_000  # states that are grown at once: a budget is looked at in between
+PIECE = 10_000  # states that are looked at at once: a budget is looked at in between
 ROOM = 1_000  # states more than there are, at least, where states grow
 SLACK = 1e-9  # of float sums, relative
 
@@ -60,9 +60,10 @@ class Goal:
     def worth(self, energy_pj: float, cycles: float) -> float:
         return float(kernel.worth(self.kind, self.rate, energy_pj, cycles))
 
-    def record(self, most: float, *, canonical: bool = True) -> Any:
+    def record(self, most: float, *, canonical: bool = True) -> Array:
+        """One, of kernel.GOAL."""
         values = (self.kind, self.rate, most, self.most_energy_pj * (1 + SLACK), self.most_cycles, canonical)
-        return np.array([values], kernel.GOAL)[0]
+        return np.array([values], kernel.GOAL)
 
 
 LEAST_ENERGY, LEAST_CYCLES, LEAST_EDP = Goal(kind=kernel.ENERGY), Goal(kind=kernel.CYCLES), Goal(kind=kernel.PRODUCT)
@@ -169,66 +170,68 @@ def side_by_side(work: Callable[[Item], Made], items: Iterable[Item], stopped: E
     return [future.result() for future in futures]
 
 
-# numpy moves a record field by field, and plain bytes at once.
-RAW = np.dtype((np.void, kernel.STATE.itemsize))
-
-
-def _joined(parts: Sequence[Array]) -> Array:
-    """States one after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    return np.concatenate([part.view(RAW) for part in parts]).view(kernel.STATE) if parts else np.empty(0, kernel.STATE)
+def _raw(pool: Array) -> Array:
+    """States as plain bytes, which numpy moves at once, and records field by field."""
+    return pool.view(np.dtype((np.void, pool.dtype.itemsize)))
 
 
 def _taken(pool: Array, places: Array) -> Array:
-    return pool.view(RAW)[places].view(kernel.STATE)
+    return _raw(pool)[places].view(pool.dtype)
 
 
-def _roomy(pool: Array) -> Array:
-    """The states with room behind them for as many again."""
-    roomy = np.empty(2 * len(pool) + ROOM, kernel.STATE)
-    roomy.view(RAW)[: len(pool)] = pool.view(RAW)
-    return roomy
+def _enlarged(pool: Array) -> Array:
+    larger = np.empty(2 * len(pool), pool.dtype)
+    _raw(larger)[: len(pool)] = _raw(pool)
+    return larger
 
 
-def _staying(pool: Array) -> Array:
-    stays = pool["stays"] != 0
-    return pool if stays.all() else _taken(pool, np.flatnonzero(stays))
+def _with_small_tiles(current: Array, most: int) -> Array:
+    """Behind so many, those of the smallest tiles first, which levels still to come have room for: the order of places."""
+    tiles = current[most:].astype(np.float64).clip(min=1).prod(axis=1)
+    return np.concatenate([np.arange(most), most + np.argsort(tiles, kind="stable")])
 
 
-def _with_small_tiles(ordered: Array, pool: Array, limit: int) -> Array:
-    """Half of the places for the smallest tiles, which levels still to come have room for."""
-    most = limit - limit // 2
-    tiles = pool["current"][ordered[most:]].astype(np.float64).clip(min=1).prod(axis=1)
-    return np.concatenate([ordered[:most], ordered[most:][np.argsort(tiles, kind="stable")]])
-
-
-def _with_others(ordered: Array, unrolled: Array, limit: int) -> Array:
-    """Half of the places for the best of each choice of spatial factors, then the second best of each, and so on: what an unrolling costs shows at
-    different levels."""
-    most = limit - limit // 2
-    rows = np.ascontiguousarray(unrolled[ordered[most:]]).reshape(len(ordered) - most, -1)
+def _with_others(unrolled: Array, most: int) -> Array:
+    """Behind so many, the best of each choice of spatial factors, then the second best of each, and so on: what an unrolling costs shows at different
+    levels."""
+    rows = np.ascontiguousarray(unrolled[most:]).reshape(len(unrolled) - most, -1)
     _, kinds = np.unique(rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).reshape(-1), return_inverse=True)
     together = np.argsort(kinds, kind="stable")
     starts = np.searchsorted(kinds[together], kinds[together])
     places = np.empty(len(rows), np.int64)
     places[together] = np.arange(len(rows)) - starts
-    return np.concatenate([ordered[:most], ordered[most:][np.argsort(places, kind="stable")]])
+    return np.concatenate([np.arange(most), most + np.argsort(places, kind="stable")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Step:
-    """One axis of one order at a slot; `first` is the first boundary outside, and an axis that is needed has more than one trip. Among few
-    states, one may be dropped for another that has been set aside: then all count, canonical or not."""
+    """The loops of a slot; `first` is the first boundary outside. Among few states, one may be dropped for another that has been set aside: then all
+    count, canonical or not."""
 
+    space: Space
     slot: int
-    axis: int
-    order: int
     first: int
-    needed: bool
+    width: int
     canonical: bool
 
 
+@dataclass(slots=True)
+class _Busy:
+    """How many spaces this process searches at the moment."""
+
+    count: int = 0
+    lock: Lock = field(default_factory=Lock)
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.count -= 1
+
+
+_busy = _Busy()
 _heavy = Lock()  # of this process: whoever searches with a great width
 
 
@@ -250,6 +253,7 @@ class _Run:
         self.left_out = self._least_left_out()
         self.inexact = inf  # the least bound of a mapping that costs more than its bound
         self.covered = Covered()
+        self._buffers: list[Array] = []
         self._lock = Lock()  # spaces and orders are tried side by side
 
     @property
@@ -289,12 +293,12 @@ class _Run:
         if not self._is_proven(space) and not (self.late and self.found is not None):
             before = self.set_aside[space]
             self.set_aside[space] = inf
-            with _heavy if width >= HEAVY else nullcontext():
+            with _heavy if width >= HEAVY else nullcontext(), _busy:
                 self.search(space, width)
-            if self.looks == 0 and self.found is None:
-                self.looks = 1
-                self.set_aside[space] = inf
-                self.search(space, width)
+                if self.looks == 0 and self.found is None:
+                    self.looks = 1
+                    self.set_aside[space] = inf
+                    self.search(space, width)
             self.looks = 2
             self.set_aside[space] = max(before, self.set_aside[space])
 
@@ -315,16 +319,16 @@ class _Run:
 
     def search(self, space: Space, width: int) -> None:
         """All mappings of one space."""
-        pool, room = self._begin(space, width), np.zeros(1, kernel.ROOM)[0]
+        pool, room = self._begin(space, width), np.zeros(1, kernel.ROOM)
         for slot in range(len(space.slots)):
             if not len(pool):
                 return
             spatial = space.slots[slot].array is not None
-            pool = pool[: kernel.spread(space.problem, pool, slot)] if spatial else self._grow(space, pool, slot, width)
+            pool = pool[: kernel.spread(space.problems, pool, slot)] if spatial else self._grow(space, pool, slot, width)
             for boundary in range(space.problem["boundaries"]):
                 if space.problem["boundary_slot"][boundary] == slot:
-                    pool = pool[: kernel.place(space.problem, pool, boundary, slot, space.order_axes(slot), room)]
-        self._collect(space, pool[: kernel.finish(space.problem, pool)])
+                    pool = pool[: kernel.place(space.problems, pool, boundary, slot, space.ordered(slot)[0], room)]
+        self._collect(space, pool[: kernel.finish(space.problems, pool, room)])
 
     def offer(self, mapping: LoopMapping, made: Estimate) -> bool:
         """Keeps a mapping if it is the best so far; of equal worth, the one of less energy, then of fewer cycles."""
@@ -350,8 +354,10 @@ class _Run:
             self._set_aside(space, float(promised[ordered[count]]))
         if len(promised) < len(self.prepared.unrolled):
             self._set_aside(space, self._least(space, self.prepared.steps[len(promised)]))
-        pool = self._unrolled(space, self.prepared.unrolled[ordered[:count]])
-        return _taken(pool, np.flatnonzero(self._values(pool) < self.most))
+        chosen = ordered[:count][promised[ordered[:count]] < self.most]
+        pool, slots = np.empty(len(chosen), space.state), np.array(space.spread_slots, np.int64)
+        kernel.begin(space.problems, pool, self.prepared.unrolled[chosen], slots, np.zeros(1, kernel.ROOM))
+        return pool
 
     def _promised(self, space: Space, width: int) -> Array:
         """The least worth that each choice of spatial factors could have (choices). Those of few steps come first; it ends where the others promise
@@ -361,98 +367,110 @@ class _Run:
             promise = self._least(space, every.steps[len(known)])
             if promise >= self.most or (len(known) >= width and promise >= np.partition(known, width - 1)[width - 1]):
                 break
-            pool = self._unrolled(space, every.unrolled[len(known) : len(known) + UNROLLED])
-            values = np.where(self._is_capped(pool), inf, self._values(pool))
+            factors = every.unrolled[len(known) : len(known) + UNROLLED]
+            energy, cycles, slots = np.empty(len(factors)), np.empty(len(factors)), np.array(space.spread_slots, np.int64)
+            kernel.promise(space.problems, np.empty(1, space.state), factors, slots, np.zeros(1, kernel.ROOM), energy, cycles)
+            capped = (energy > self.goal.most_energy_pj * (1 + SLACK)) | (cycles > self.goal.most_cycles)
+            values = np.where(capped, inf, self._worth(energy, cycles))
             self.promised[space] = np.concatenate([known, values])
-            self._add(Covered(counted=len(pool), bounded=int((values >= self.most).sum())))
+            self._add(Covered(counted=len(values), bounded=int((values >= self.most).sum())))
         return known
-
-    def _unrolled(self, space: Space, factors: Array) -> Array:
-        """States with those spatial factors, and no loop in time."""
-        pool = np.zeros(len(factors), kernel.STATE)
-        pool["factors"] = 1
-        pool["factors"][:, space.spread_slots, : factors.shape[2]] = factors
-        kernel.begin(space.problem, pool)
-        return pool
-
-    def _is_capped(self, pool: Array) -> Array:
-        return (pool["least_energy"] > self.goal.most_energy_pj * (1 + SLACK)) | (pool["least_cycles"] > self.goal.most_cycles)
 
     def _set_aside(self, space: Space, least: float) -> None:
         with self._lock:
             self.set_aside[space] = min(self.set_aside[space], least)
 
     def _grow(self, space: Space, pool: Array, slot: int, width: int) -> Array:
-        """Every order and every factor of the loops in time at a slot. What comes of one order is narrowed if it is much: all of them together
-        would grow out of memory."""
+        """Every order and every factor of the loops in time at a slot."""
         slots = space.problem["boundary_slot"][: space.problem["boundaries"]]
-        first, canonical = int(np.searchsorted(slots, slot)), width > WIDTHS[0] or self.found is not None
+        canonical = width > WIDTHS[0] or self.found is not None
+        step = _Step(space=space, slot=slot, first=int(np.searchsorted(slots, slot)), width=width, canonical=canonical)
+        if _busy.count >= THREADS or len(pool) * len(space.orders[slot]) < PARALLEL:
+            return self._walk(step, pool, (0, 1))
+        parts = side_by_side(lambda first: self._walk(step, pool, (first, THREADS)), range(THREADS), self.stopped)
+        grown = np.concatenate([_raw(part) for part in parts]).view(pool.dtype)
+        return _taken(grown, self._narrowed(step, grown))
 
-        def grow(number: int) -> Array:
-            step = _Step(slot=slot, axis=0, order=number, first=first, needed=False, canonical=canonical)
-            grown = self._ordered(space, pool, step, width)
-            return grown if len(grown) <= width else self._narrow(space, grown, slot, width)
-
-        numbers = range(len(space.orders[slot]))
-        few = len(pool) * len(numbers) < PARALLEL
-        grown = list(map(grow, numbers)) if few else side_by_side(grow, numbers, self.stopped)
-        return self._narrow(space, _joined(grown), slot, width)
-
-    def _ordered(self, space: Space, pool: Array, start: _Step, width: int) -> Array:
-        """Every factor of the loops of a slot, in one order."""
-        order = space.orders[start.slot][start.order]
-        pool, count = _roomy(pool), len(pool)
-        pool["order"][:count, start.slot] = start.order
-        for axis in order.axes:
-            if space.modes[start.slot, axis] != kernel.NONE:
-                pool, count = self._expand(space, (pool, count), replace(start, axis=axis, needed=axis in order.needed), width)
-        return pool[:count]
-
-    def _expand(self, space: Space, states: tuple[Array, int], step: _Step, width: int) -> tuple[Array, int]:
-        """Adds loops over an axis to the first states of a pool, a piece of them at a time: what comes of those is narrowed before it grows out of
-        memory. Returns the pool and how many states it has now."""
-        (pool, end), at = states, 0
-        made, mode, room = end, space.modes[step.slot, step.axis], np.zeros(1, kernel.ROOM)[0]
-        while at < end:
+    def _walk(self, step: _Step, pool: Array, turns: tuple[int, int]) -> Array:
+        """What comes of the states of a pool in the orders whose turn it is, the first and one in so many from there. A piece of them at a time, and
+        narrowed whenever it is much: all together would grow out of memory."""
+        orders, needed = step.space.ordered(step.slot)
+        problems, modes, rooms = step.space.problems, step.space.modes[step.slot], np.zeros(1, kernel.ROOM)
+        cursors, scratch = np.zeros(1, kernel.CURSOR), np.empty(1, pool.dtype)
+        cursor = cursors[0]
+        cursor["order"], cursor["step"], cursor["place"] = *turns, -1
+        buffer, stop = self._buffer(pool.dtype, 8 * step.width + 2 * len(pool) + ROOM), kernel.PAUSED
+        while stop != kernel.DONE:
             if self.stopped.is_set():
                 raise KeyboardInterrupt
-            goal = self.goal.record(self.most, canonical=step.canonical)
-            stop = min(at + CHUNK, end)
-            now, at, large, bounded, merged = kernel.expand(
-                space.problem, pool, at, stop, made, step.slot, step.axis, mode, step.needed, step.first, goal, room
+            goals = self.goal.record(self.most, canonical=step.canonical)
+            stop = kernel.grow(
+                problems, pool, buffer, scratch, orders, needed, modes, step.slot, step.first, goals, rooms, cursors, step.width, PIECE
             )
-            self._add(Covered(counted=now - made + bounded + merged, large=large, bounded=bounded, merged=merged))
-            made = now
-            if self.late or at + made - end > 4 * width:
-                kept = self._narrow(space, _joined([_staying(pool[:at]), pool[end:made]]), step.slot, width, merged=False)
-                ahead = self._narrow(space, pool[at:end], step.slot, HURRIED[1], merged=False) if self.late else pool[at:end]
-                at, end, made = 0, len(ahead), len(ahead) + len(kept)
-                pool = _roomy(_joined([ahead, kept]))
-            elif at < stop:
-                pool = _roomy(pool[:made])
-        if not pool["stays"][:end].all():
-            kept = _joined([_staying(pool[:end]), pool[end:made]])
-            return _roomy(kept), len(kept)
-        return pool, made
+            self._count(cursor)
+            if stop == kernel.FULL:
+                buffer = _enlarged(buffer)
+            elif stop == kernel.MANY_IN_ALL:
+                kept = self._narrowed(step, buffer[: cursor["made"]])
+                _raw(buffer)[: len(kept)] = _raw(buffer)[kept]
+                cursor["base"] = cursor["at"] = cursor["end"] = cursor["made"] = len(kept)
+            elif stop == kernel.MANY or self.late:
+                self._trim(step, buffer, cursors)
+        grown = _taken(buffer, self._narrowed(step, buffer[: cursor["made"]]))
+        self._buffers.append(buffer)
+        return grown
 
-    def _narrow(self, space: Space, pool: Array, slot: int, width: int, *, merged: bool = True) -> Array:
-        """Merges states with the same future; of more than `width`, sets the least promising aside."""
-        if merged and len(pool) > 1:
-            chosen = np.empty(len(pool), np.int64)
-            made, bounded = kernel.merge(space.problem, pool, slot, self.goal.record(self.most), chosen)
-            self._add(Covered(bounded=bounded, merged=len(pool) - made - bounded))
-            pool = _taken(pool, chosen[:made])
+    def _count(self, cursor: Any) -> None:
+        """Adds what a cursor has counted."""
+        self._add(Covered(**{name: int(cursor[name]) for name in ("counted", "large", "bounded", "merged")}))
+        cursor["counted"] = cursor["large"] = cursor["bounded"] = cursor["merged"] = 0
+
+    def _buffer(self, state: np.dtype[Any], size: int) -> Array:
+        """Room for so many states, used again if it is enough: new memory takes longer than what is done with it."""
+        try:
+            buffer = self._buffers.pop()
+        except IndexError:
+            buffer = np.empty(0, state)
+        return buffer if buffer.dtype == state and len(buffer) >= size else np.empty(size, state)
+
+    def _trim(self, step: _Step, buffer: Array, cursors: Array) -> None:
+        """Of the states that are done with an axis, sets the least promising aside; once time is up, of those that wait for it too."""
+        base, at, end, made = (int(cursors[name][0]) for name in ("base", "at", "end", "made"))
+        done = np.concatenate([np.arange(base, at), np.arange(end, made)])
+        kept = self._promising(step, buffer, done[buffer["stays"][done] != 0], step.width)
+        ahead = np.arange(at, end)
+        if self.late:
+            ahead = self._promising(step, buffer, ahead, HURRIED[1])
+        buffer["stays"][base:made] = 0
+        buffer["stays"][kept] = 1
+        buffer["stays"][ahead] = 1
+        cursors["leaving"] = made - base - len(kept) - len(ahead)
+        kernel.compact(buffer, cursors)
+
+    def _narrowed(self, step: _Step, pool: Array) -> Array:
+        """The places of those that go on. Merges states with the same future; of more than the width, sets the least promising aside."""
+        chosen = np.empty(len(pool), np.int64)
+        made, bounded = kernel.merge(step.space.problems, pool, step.slot, self.goal.record(self.most), chosen)
+        self._add(Covered(bounded=bounded, merged=len(pool) - made - bounded))
+        return self._promising(step, pool, chosen[:made], step.width)
+
+    def _promising(self, step: _Step, pool: Array, places: Array, width: int) -> Array:
+        """Of the states at some places the best ones, if there are more: the others are set aside."""
         limit = min(width, HURRIED[self.found is None]) if self.late else width
-        if len(pool) > limit:
-            values = self._values(pool)
-            ordered = np.argsort(values, kind="stable")
-            if self.found is None and self.looks and limit > 1:
-                ordered = _with_small_tiles(ordered, pool, limit)
-            elif self.varied and limit > 1:
-                ordered = _with_others(ordered, pool["factors"][:, space.spread_slots], limit)
-            self._set_aside(space, float(values[ordered[limit:]].min()))
-            pool = _taken(pool, ordered[:limit])
-        return pool
+        if len(places) <= limit:
+            return places
+        values = self._worth(pool["least_energy"][places], pool["least_cycles"][places])
+        ordered = np.argsort(values, kind="stable")
+        places, values = places[ordered], values[ordered]
+        most = limit - limit // 2  # the other half of the places may be for others than the best
+        if self.found is None and self.looks and limit > 1:
+            ordered = _with_small_tiles(pool["current"][places], most)
+        elif self.varied and limit > 1:
+            ordered = _with_others(pool["factors"][:, step.space.spread_slots][places], most)
+        else:
+            ordered = np.arange(len(places))
+        self._set_aside(step.space, float(values[ordered[limit:]].min()))
+        return places[ordered[:limit]]
 
     def _values(self, pool: Array) -> Array:
         return self._worth(pool["least_energy"], pool["least_cycles"])

@@ -68,7 +68,7 @@ class Space:
     name: SpaceName
     axes: tuple[str, ...]
     slots: tuple[Slot, ...]
-    problem: Any  # kernel.PROBLEM
+    problems: Array  # one, of kernel.PROBLEM
     modes: Array  # (slots, axes)
     orders: tuple[tuple[Order, ...], ...]
 
@@ -90,10 +90,23 @@ class Space:
                 positions[tensor][slot.level.name] = begins[number]
         return LoopMapping(loops=tuple(loops), positions=positions)
 
-    def order_axes(self, slot: int) -> Array:
-        """The axes of every order of a slot in time (orders, axes), all axes even where an order has no loops."""
-        everything = tuple(range(len(self.axes)))
-        return np.array([order.axes or everything for order in self.orders[slot]], np.int64)
+    def ordered(self, slot: int) -> tuple[Array, Array]:
+        """The axes of every order of a slot in time (orders, axes), -1 where there are no more; and whether each is needed."""
+        orders = self.orders[slot]
+        axes, needed = np.full((len(orders), len(self.axes)), -1), np.zeros((len(orders), len(self.axes)), np.bool_)
+        for row, order in enumerate(orders):
+            axes[row, : len(order.axes)] = order.axes
+            needed[row, : len(order.axes)] = [axis in order.needed for axis in order.axes]
+        return axes, needed
+
+    @property
+    def problem(self) -> Any:
+        return self.problems[0]
+
+    @property
+    def state(self) -> np.dtype[Any]:
+        """A partial mapping's record."""
+        return kernel.state_for(self.problem)
 
     @property
     def spread_slots(self) -> list[int]:
@@ -271,7 +284,9 @@ def _space(
     """`bounds` are those of groups of boundaries that other spaces have too."""
     axes = tuple(axis for axis, size in nest.axes.items() if size > 1) or tuple(nest.axes)[:1]
     slots = _slots(chip, nesting)
-    problem = _problem(nest, chip, conventions, axes)
+    problems = np.zeros(1, kernel.PROBLEM)
+    problem = problems[0]
+    _fill_problem(problem, nest, chip, conventions, axes)
     problem["slots"] = len(slots)
     problem["last_spread"] = max((number for number, slot in enumerate(slots) if slot.array is not None), default=-1)
     problem["timed"][: len(slots)] = [slot.array is None for slot in slots]
@@ -281,7 +296,7 @@ def _space(
     last = len(slots) - 1
     modes = np.array([[_mode(slot, axis, chip, name, outermost=number == last) for axis in axes] for number, slot in enumerate(slots)])
     return Space(
-        nest=nest, chip=chip, conventions=conventions, name=name, axes=axes, slots=slots, problem=problem,
+        nest=nest, chip=chip, conventions=conventions, name=name, axes=axes, slots=slots, problems=problems,
         modes=modes, orders=tuple(_orders(slot, nest, chip, axes, conventions) for slot in slots),
     )  # fmt: skip
 
@@ -321,9 +336,8 @@ def _fill_prior(problem: Any, chip: Chip, slots: Sequence[Slot]) -> None:
         problem["prior"][number] = next(row for row in rows if problem["boundary_slot"][row] == number - 1)
 
 
-def _problem(nest: Nest, chip: Chip, conventions: Conventions, axes: Sequence[str]) -> Any:
-    """The record, but for slots and boundaries."""
-    problem = np.zeros(1, kernel.PROBLEM)[0]
+def _fill_problem(problem: Any, nest: Nest, chip: Chip, conventions: Conventions, axes: Sequence[str]) -> None:
+    """All but slots and boundaries."""
     count, levels, widths = len(axes), chip.levels, chip.widths
     problem["axes"], problem["levels"] = count, len(levels)
     problem["sizes"][:count] = [nest.axes[axis] for axis in axes]
@@ -358,7 +372,6 @@ def _problem(nest: Nest, chip: Chip, conventions: Conventions, axes: Sequence[st
     if chip.systolic:
         problem["shaped"][kernel.WEIGHT] = problem["relevant"][kernel.WEIGHT]
     problem["mac_pj"] = nest.iterations * chip.mac.pj
-    return problem
 
 
 def _mode(slot: Slot, axis: str, chip: Chip, name: SpaceName, *, outermost: bool) -> int:

@@ -167,8 +167,8 @@ def random_small_case(rng: np.random.Generator) -> tuple[Nest, Chip, Conventions
         case 0:
             nest = parse("y c, c m -> y m", axes={"y": size(), "c": size(), "m": size()}, multiplies=True)
         case 1:
-            axes = {"m": 2, "c": 2, "y": size(), "r": size()}
-            factors = {"s": int(rng.integers(1, 3)), "d": int(rng.integers(1, 3))}
+            axes = {"m": 2, "c": 2, "y": size(), "r": int(rng.integers(1, 4))}
+            factors = {"s": int(rng.integers(1, 4)), "d": int(rng.integers(1, 3))}
             nest = parse("c (y*s+r*d), m c r -> m y", axes=axes, factors=factors, multiplies=True)
         case 2:
             nest = parse("g (y+r) (x+q), g r q -> g y x", axes={"g": 2, "y": size(), "x": 2, "r": 2, "q": 1}, multiplies=True)

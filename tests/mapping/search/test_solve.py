@@ -15,6 +15,7 @@ from ridgeline.errors import DoesNotFitError, InputError, UnsupportedError
 from ridgeline.hardware.chip import Chip, Unroll, read_chip
 from ridgeline.mapping.estimate import estimate
 from ridgeline.mapping.loops import TIMELOOP, ZIGZAG, Conventions
+from ridgeline.mapping.search import solve
 from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_EDP, LEAST_ENERGY, best_mapping
 from ridgeline.mapping.search.space import SpaceName
 from ridgeline.testing.brute import best_of_all, random_small_case, random_uneven_case
@@ -44,6 +45,21 @@ def test_equals_the_best_of_all_mappings(seed: int) -> None:
     nest, chip, rules = random_small_case(np.random.default_rng(seed))
     best, count = best_of_all(nest, chip, rules, imperfect=False, uneven=False)
     compare(nest, chip, rules, best, count, "timeloop")
+
+
+@pytest.mark.parametrize("width", [3, 20])
+@pytest.mark.parametrize("seed", range(60))
+def test_what_few_states_leave_aside_is_in_the_gap(seed: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    nest, chip, rules = random_small_case(np.random.default_rng(seed))
+    best, count = best_of_all(nest, chip, rules, imperfect=False, uneven=False)
+    monkeypatch.setattr(solve, "WIDTHS", (width,))
+    for name, goal in GOALS.items() if count else ():
+        try:
+            found = best_mapping(nest, chip, goal, space="timeloop", conventions=rules)
+        except DoesNotFitError:
+            continue  # few states may find no mapping
+        assert best[name] * (1 - 1e-9) <= found.worth
+        assert found.worth * (1 - found.gap) <= best[name] * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -18,7 +18,8 @@ SLACK = 1e-12  # of float sums, relative
 def fill_bounds(problem: Any, known: dict[object, float]) -> None:
     """Fills the bits of whole tensors, and what boundaries outside the array take beyond moving those once; `known` are those of groups of boundaries
     that other spaces of the layer have too. The problem's boundaries are filled already."""
-    problem["whole_bits"] = [_whole_elements(problem, tensor) * problem["widths"][tensor] for tensor in range(3)]
+    for field, boxes in (("whole_bits", False), ("home_bits", bool(problem["boxes"]))):
+        problem[field] = [_whole_elements(problem, tensor, boxes=boxes) * problem["widths"][tensor] for tensor in range(3)]
     _fill_beyond(problem, known)
 
 
@@ -173,10 +174,10 @@ def _beyond(
     return known[key]
 
 
-def _whole_elements(problem: Any, tensor: int) -> float:
+def _whole_elements(problem: Any, tensor: int, *, boxes: bool) -> float:
     total = 1.0
     for place in range(problem["index_count"][tensor]):
         a, b = problem["index_axes"][tensor, place]
         s, d = problem["index_steps"][tensor, place]
-        total *= float(kernel.positions(bool(problem["boxes"]), s, d if b >= 0 else 1, problem["sizes"][a], problem["sizes"][b] if b >= 0 else 1))
+        total *= float(kernel.positions(boxes, s, d if b >= 0 else 1, problem["sizes"][a], problem["sizes"][b] if b >= 0 else 1))
     return total

@@ -58,7 +58,9 @@ PROBLEM = np.dtype(
         ("read_cycles", np.float64, (LEVELS,)),  # a bit, of one instance; 0 where unlimited
         ("write_cycles", np.float64, (LEVELS,)),
         ("one_port", np.int8, (LEVELS,)),
-        ("whole_bits", np.float64, (3,)),  # of a tensor
+        ("whole_bits", np.float64, (3,)),  # of a tensor, what the nest needs of it
+        ("home_bits", np.float64, (3,)),  # where it begins or ends, gaps between windows too
+        ("gaps", np.int8),  # whether a larger tile may move more, as it holds what lies between windows
         ("beyond", np.float64, (BOUNDARIES + 1,)),  # the least that boundaries from here outwards take beyond their floors, as levels are too small
         ("beyond_cycles", np.float64, (BOUNDARIES + 1, 2)),  # of the outermost level, to read and to write
         ("fill_cycles", np.float64),  # of a systolic array, for each visit of weights
@@ -146,10 +148,9 @@ def _positions(boxes, s, d, a, b):
 
 
 @njit(cache=True)
-def _pairs(p, s, d, ta, tb, na, nb):
+def _pairs(boxes, s, d, ta, tb, na, nb):
     """Positions summed over all pairs of tiles of two axes."""
     qa, ra, qb, rb = na // ta, na % ta, nb // tb, nb % tb
-    boxes = p.boxes
     total = qa * qb * _positions(boxes, s, d, ta, tb)
     if ra:
         total += qb * _positions(boxes, s, d, ra, tb)
@@ -161,27 +162,34 @@ def _pairs(p, s, d, ta, tb, na, nb):
 
 
 @njit(cache=True)
-def _index(p, tensor, i, tile_a, tile_b):
+def _index(p, tensor, i, tile_a, tile_b, boxes):
     """Elements of one index over all tiles."""
     a, b = p.index_axes[tensor, i, 0], p.index_axes[tensor, i, 1]
     s, d = p.index_steps[tensor, i, 0], p.index_steps[tensor, i, 1]
     if b < 0:
-        return _pairs(p, s, 1, tile_a, 1, p.sizes[a], 1)
-    return _pairs(p, s, d, tile_a, tile_b, p.sizes[a], p.sizes[b])
+        return _pairs(boxes, s, 1, tile_a, 1, p.sizes[a], 1)
+    return _pairs(boxes, s, d, tile_a, tile_b, p.sizes[a], p.sizes[b])
 
 
 @njit(cache=True)
-def _elements(p, tile, tensor, whole):
-    """Of a tensor over all its tiles; along the axis `whole` as if nothing were fetched twice."""
+def _elements(p, tile, tensor):
+    """Of a tensor over all its tiles."""
+    return _elements_once(p, tile, tensor, -1)
+
+
+@njit(cache=True)
+def _elements_once(p, tile, tensor, whole):
+    """At least, if along the axis `whole` nothing is fetched twice."""
     total = 1.0
     for i in range(p.index_count[tensor]):
         a, b = p.index_axes[tensor, i, 0], p.index_axes[tensor, i, 1]
-        if b < 0 and not p.boxes:
+        once = whole >= 0 and whole in (a, b)
+        if b < 0 and (not p.boxes or once):
             total *= p.sizes[a]
             continue
         ta = p.sizes[a] if a == whole else tile[a]
         tb = 1 if b < 0 else (p.sizes[b] if b == whole else tile[b])
-        total *= _index(p, tensor, i, ta, tb)
+        total *= _index(p, tensor, i, ta, tb, p.boxes and not once)
     return total
 
 
@@ -356,7 +364,7 @@ def _slide_saving(p, s, top, tensor, boundary, axis, factor, spend):
     for n in range(p.index_count[tensor]):
         a, b = p.index_axes[tensor, n, 0], p.index_axes[tensor, n, 1]
         if a != axis and b != axis:
-            kept *= _index(p, tensor, n, tiles[a], 1 if b < 0 else tiles[b])
+            kept *= _index(p, tensor, n, tiles[a], 1 if b < 0 else tiles[b], p.boxes)
             continue
         other = b if a == axis else a
         step = p.index_steps[tensor, n, 0] if a == axis else p.index_steps[tensor, n, 1]
@@ -491,7 +499,7 @@ def _held_bits(p, tiles, b, slot):
 
 @njit(cache=True)
 def _elements_held(p, tiles, b, tensor):
-    return _footprint(p, tiles[b], tensor, p.boxes) if b < p.boundaries else p.whole_bits[tensor] / p.widths[tensor]
+    return _footprint(p, tiles[b], tensor, p.boxes) if b < p.boundaries else p.home_bits[tensor] / p.widths[tensor]
 
 
 @njit(cache=True)
@@ -605,7 +613,7 @@ def _bound(p, s, slot, placed, room):
                         room.soon[a] += kept
                     elif windowed and p.window[tensor, a]:
                         if p.sizes[a] > s.current[a]:
-                            room.soon[a] += _term(p, s, tensor, b, _elements(p, s.tile[b], tensor, a), apart, together, False) - floor
+                            room.soon[a] += _term(p, s, tensor, b, _elements_once(p, s.tile[b], tensor, a), apart, together, False) - floor
                     else:
                         room.soon[a] += now
             if s.sliding[tensor] >> b & 1:
@@ -784,7 +792,7 @@ def _expand(p, pool, scratch, axis, mode, needed, slot, first, goal, room, curso
         if factor == 0:
             continue
         _fill_tiles(p, source, slot, first)
-        if inner >= 0 and goal.canonical and _is_alone(p, source, slot):
+        if inner >= 0 and goal.canonical and not p.gaps and _is_alone(p, source, slot):
             # The level inside could hold some of these loops too, which is never worse.
             room.level[0] = p.boundary_level[inner]
             _find_grown(p, source.tile, slot, axis, p.boundary_slot[inner], 0, 0, room)
@@ -1014,7 +1022,7 @@ def _place(problems, pool, boundary, slot, orders, rooms):
         _fill_tiles(p, pool[i], slot, boundary)
         if not _fits(p, pool[i].tile, slot, boundary):
             continue
-        if is_last and p.before[boundary] >= 0 and _could_hold_more(p, pool[i], boundary, slot, orders, room):
+        if is_last and p.before[boundary] >= 0 and not p.gaps and _could_hold_more(p, pool[i], boundary, slot, orders, room):
             continue
         if made < i:
             pool[made] = pool[i]
@@ -1023,7 +1031,7 @@ def _place(problems, pool, boundary, slot, orders, rooms):
         for tensor in range(3):
             if p.kept[boundary, tensor]:
                 s.pending[tensor] |= 1 << boundary
-                s.amount[boundary, tensor] = _elements(p, s.tile[boundary], tensor, -1)
+                s.amount[boundary, tensor] = _elements(p, s.tile[boundary], tensor)
         _bound(p, s, slot, boundary + 1, room)
     return made
 

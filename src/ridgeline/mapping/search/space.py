@@ -352,6 +352,7 @@ def _fill_problem(problem: Any, nest: Nest, chip: Chip, conventions: Conventions
                 problem["index_axes"][tensor, place, position], problem["index_steps"][tensor, place, position] = axis, step
                 problem["window"][tensor, axis] = len(used) > 1
                 problem["shaped"][tensor, axis] = len(used) > 1 or (conventions.boxes and step > 1)
+                problem["gaps"] |= conventions.boxes and step > 1
             place += bool(used)
         problem["index_count"][tensor] = place
     values: dict[str, Sequence[float]] = {

@@ -58,7 +58,7 @@ def confined_chip(rng: np.random.Generator, chip: Chip, nest: Nest) -> Chip:
 
 def test_the_level_and_its_bytes_are_those_of_every_mapping() -> None:
     lacking = nowhere = 0
-    for seed in range(60):
+    for seed in range(90):
         rng = np.random.default_rng(seed)
         nest, chip, rules = random_small_case(rng)
         if nest.iterations > 36:

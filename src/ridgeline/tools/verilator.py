@@ -24,6 +24,7 @@ from ridgeline.tools.cache import cache_folder
 VERILOG = (".v", ".sv")
 # A hand edit may carry warnings or delays: neither stops a simulation.
 SIMULATION_FLAGS = ("-Wno-fatal", "--no-timing", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--quiet-stats")
+SMALL_FILE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,18 +145,25 @@ def _cpp_flags(*, trace: bool) -> tuple[str, ...]:
 def _objects(compiler: Compiler, listing: Path, opt: str) -> list[Path]:
     """Compiles every file that Verilator's listing (`--make json`) names, as many at a time as there are processors."""
     sources: dict[str, list[str]] = json.loads(listing.read_text())["sources"]
-    hot = ("classes_fast", "support_fast", "user_classes")
-    own = [Path(name) for kind in (*hot, "classes_slow", "support_slow") for name in sources.get(kind, [])]
-    opts = [opt for kind in hot for _ in sources.get(kind, [])]
-    opts += ["-O0"] * (len(own) - len(opts))  # what runs once
     folder = listing.parent
+    fast = _joined([*sources.get("classes_fast", ()), *sources.get("support_fast", ())], folder / "fast_small.cpp")
+    slow = _joined([*sources.get("classes_slow", ()), *sources.get("support_slow", ())], folder / "slow_small.cpp")  # what runs once
+    own = [(path, opt) for path in (*fast, *map(Path, sources.get("user_classes", ())))] + [(path, "-O0") for path in slow]
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         runtime = [pool.submit(_runtime_object, compiler, Path(name), folder) for name in sources["global"]]
-        design = [pool.submit(_object, compiler, source, level, folder) for source, level in zip(own, opts, strict=True)]
+        design = [pool.submit(_object, compiler, source, level, folder) for source, level in own]
         return [job.result() for job in (*design, *runtime)]
     finally:
         pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C nothing new starts
+
+
+def _joined(names: Sequence[str], whole: Path) -> list[Path]:
+    """What to compile instead of `names`: the small ones, where the headers that all include are most of the work, as one file `whole`."""
+    paths = [Path(name) for name in names]
+    small = [path for path in paths if path.stat().st_size < SMALL_FILE_BYTES]
+    whole.write_text("".join(f'#include "{path.name}"\n' for path in small))
+    return [*(path for path in paths if path not in small), *([whole] if small else [])]
 
 
 def _object(compiler: Compiler, source: Path, opt: str, folder: Path) -> Path:
@@ -167,7 +175,8 @@ def _object(compiler: Compiler, source: Path, opt: str, folder: Path) -> Path:
 
 def _runtime_object(compiler: Compiler, source: Path, folder: Path) -> Path:
     """Verilator's own runtime, compiled once for a machine and kept in the user's cache."""
-    stamp = "\n".join([compiler.path, str(os.stat(compiler.path).st_mtime_ns), *compiler.flags, version("verilator")])
+    program = Path(compiler.path).resolve()  # the same by whatever link it was found
+    stamp = "\n".join([str(program), str(program.stat().st_mtime_ns), *compiler.flags, version("verilator")])
     kept = cache_folder("verilator") / hashlib.sha256(stamp.encode()).hexdigest()[:16] / f"{source.stem}.o"
     if kept.is_file():
         return kept

@@ -1,4 +1,5 @@
 // A stand-in for the engine that checks the harness: it copies `entry`'s low byte + 1 beats from 4096 to 8192, in one burst each way.
+// Bit 8 of `entry` makes it raise an error at the end, bit 9 a wlast after 6 beats.
 module ridgeline_engine #(parameter BUS = 16) (
     input clk, input rst, input start, input [39:0] base_address, input [31:0] entry, output reg done, output busy, output error,
     output reg [39:0] m_axi_araddr, output [7:0] m_axi_arlen, output [2:0] m_axi_arsize, output [1:0] m_axi_arburst,
@@ -14,7 +15,7 @@ module ridgeline_engine #(parameter BUS = 16) (
   reg [8:0] got, sent;
   reg running;
   wire [7:0] last = entry[7:0];
-  assign busy = running, error = 0;
+  assign busy = running, error = entry[8] && done;
   assign m_axi_arlen = last, m_axi_awlen = last;
   assign m_axi_arsize = $clog2(BUS), m_axi_awsize = $clog2(BUS);
   assign m_axi_arburst = 1, m_axi_awburst = 1;
@@ -22,7 +23,7 @@ module ridgeline_engine #(parameter BUS = 16) (
   assign m_axi_wdata = held[sent[7:0]];
   assign m_axi_wstrb = {BUS{1'b1}};
   assign m_axi_wvalid = running && sent < got;
-  assign m_axi_wlast = sent == {1'b0, last};
+  assign m_axi_wlast = sent == (entry[9] ? 9'd5 : {1'b0, last});
   assign ev_load_start = start, ev_load_done = m_axi_rvalid && m_axi_rready && m_axi_rlast;
   assign ev_mac_start = 0, ev_mac_done = 0, ev_drain_start = 0, ev_drain_done = 0;
   assign ev_store_start = m_axi_awvalid && m_axi_awready, ev_store_done = m_axi_bvalid;

@@ -1,5 +1,6 @@
 """The harness and its memory, with a stand-in for the engine that copies a burst (copier.v)."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -16,6 +17,7 @@ COPIER = Path(__file__).with_name("copier.v").read_text()
 SOURCE, TARGET = Region(name="in", address=4096, bytes=4096), Region(name="out", address=8192, bytes=4096)
 VALUES = np.random.default_rng(0).integers(0, 256, (3, 4096), dtype=np.uint8)
 BEATS = 256
+ERROR, WRONG_WLAST = 1 << 8, 1 << 9  # bits of `entry`
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +111,13 @@ def test_what_cannot_be_dumped_is_an_error(simulator: Simulator, tmp_path: Path)
         simulate(simulator, job(dumps=(Region(name="far", address=12000, bytes=4096),)), tmp_path)
 
 
-def test_a_wrong_wlast_is_reported(tmp_path: Path) -> None:
-    wrong = build({"rtl/copier.v": COPIER.replace("m_axi_wlast = sent == {1'b0, last}", "m_axi_wlast = sent == 5")}, 16, tmp_path)
-    found = simulate(wrong, job(), tmp_path / "run")
+def test_a_wrong_wlast_is_reported(simulator: Simulator, tmp_path: Path) -> None:
+    found = simulate(simulator, job(entry=WRONG_WLAST + BEATS - 1), tmp_path)
     assert found.violations[0].endswith("wlast is 1 with 251 beats left")
 
 
-def test_an_error_of_the_engine_is_reported(tmp_path: Path) -> None:
-    wrong = build({"rtl/copier.v": COPIER.replace("error = 0", "error = done")}, 16, tmp_path)
-    found = simulate(wrong, job(), tmp_path / "run")
+def test_an_error_of_the_engine_is_reported(simulator: Simulator, tmp_path: Path) -> None:
+    found = simulate(simulator, job(entry=ERROR + BEATS - 1), tmp_path)
     assert "the engine raises `error`" in found.violations[0]
 
 
@@ -143,11 +143,15 @@ def test_a_waveform_is_of_the_first_image(tmp_path: Path) -> None:
     assert 10 * found.runs[0].cycles <= times[-1] <= 10 * (found.runs[0].cycles + 20)
 
 
-def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_no_obstacle(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> Path:
         raise OSError(30, "Read-only file system")
 
+    def compiled(files: object, top: str, main: str, out: Path, **_: object) -> Path:
+        return Path(shutil.copy2(simulator.executable, out / top))
+
     monkeypatch.setattr("ridgeline.tools.simulator.cache_folder", refuse)
+    monkeypatch.setattr("ridgeline.tools.simulator.verilator.build", compiled)
     made = build({"rtl/copier.v": COPIER}, 16, tmp_path)
     assert made.executable.parent == tmp_path
     assert simulate(made, job(), tmp_path / "run").runs[0].done

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.backends.rtl.engines import SMALL
+from tests.backends.rtl.engines import SMALL, emitted
 
 from ridgeline.backends.rtl import emit
 from ridgeline.backends.rtl.emit import PATH
@@ -38,7 +38,7 @@ def test_lint_finds_nothing(tmp_path: Path) -> None:
 
 
 def test_dense_engines_have_none_of_it() -> None:
-    text = emit(SMALL)[PATH]
+    text = emitted(SMALL)[PATH]
     assert not re.search(r"ridgeline_level|weight_format|sparsity|\bplace_|places|packed", text)
 
 

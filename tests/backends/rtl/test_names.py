@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tests.backends.rtl.engines import ENGINES
+from tests.backends.rtl.engines import ENGINES, emitted
 
-from ridgeline.backends.rtl import emit
 from ridgeline.backends.rtl.names import with_port_names
 
 PARTS = r"""
@@ -41,7 +40,7 @@ def test_a_name_that_is_taken_gets_a_number() -> None:
 
 def test_every_port_of_the_engine_has_a_name() -> None:
     for engine in ENGINES.values():
-        for verilog in emit(engine).values():
+        for verilog in emitted(engine).values():
             assert not re.search(r"port\$\d", verilog)
             for module in re.findall(r"^module .*?^endmodule", verilog, re.MULTILINE | re.DOTALL):
                 declared = re.findall(r"^  (?:input|output) (?:\[\d+:0\] )?(\\\S+ |\w+)", module, re.MULTILINE)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.backends.rtl.engines import ENGINES
+from tests.backends.rtl.engines import ENGINES, emitted
 
-from ridgeline.backends.rtl import emit
 from ridgeline.hardware.engine import timing
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping.program import Compute, End, Load, Mode, Program, Store, Target
@@ -29,7 +28,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="module")
 def simulator(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Simulator:
-    return build(emit(engine), engine.bus_bytes, tmp_path_factory.mktemp("engine"))
+    return build(emitted(engine), engine.bus_bytes, tmp_path_factory.mktemp("engine"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,37 @@ def test_other_objectives_are_best_at_what_they_are_for(summary: dict[str, objec
     assert edp["energy_pj"] * edp["cycles"] <= min(e * c for e, c in (energy, latency, ed2p)) * (1 + 1e-9)
 
 
+def test_a_pareto_set(tmp_path: Path, summary: dict[str, object]) -> None:
+    out = tmp_path / "set"
+    result = run("resnet8", *SETTINGS, "--objective", "pareto", "--out", str(out))
+    assert result.exit_code == 0, result.output
+    found = json.loads((out / "mapping.json").read_text())
+    points = [(point["energy_pj"], point["cycles"]) for point in found["pareto"]]
+    assert all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(points))
+    edp = summary["total"]
+    assert isinstance(edp, dict)
+    assert found["total"]["edp_pj_s"] == pytest.approx(edp["edp_pj_s"], rel=1e-3)
+    assert any(energy <= edp["energy_pj"] * 1.001 and cycles <= edp["cycles"] * 1.001 for energy, cycles in points)
+    assert f"{len(points):,} points" in result.stdout
+    assert "less of both energy and cycles than a point of the set" in result.stdout
+    page = (out / "report.html").read_text()
+    assert "<h2>Pareto set</h2>" in page
+    assert f"{len(points):,} points" in page
+
+
+def test_caps(tmp_path: Path) -> None:
+    words = ("resnet8", *SETTINGS, "--objective", "energy")
+    free = json.loads(run(*words, "--json").stdout)["total"]
+    cap = free["cycles"] // 3
+    result = run(*words, "--cycles-cap", str(cap), "--out", str(tmp_path / "capped"))
+    found = json.loads((tmp_path / "capped" / "mapping.json").read_text())
+    assert found["cycles_cap"] == cap >= found["total"]["cycles"]
+    assert found["total"]["energy_pj"] > free["energy_pj"]
+    assert f"energy within {cap:,} cycles is optimal" in result.stdout
+    assert f"mapped for energy within {cap:,} cycles" in (tmp_path / "capped" / "report.html").read_text()
+    assert json.loads(run(*words, "--cycles-cap", str(free["cycles"]), "--json").stdout)["total"] == free
+
+
 def test_report(tmp_path: Path) -> None:
     out = tmp_path / "mapped"
     result = run("ds-cnn", *SETTINGS, "--out", str(out))
@@ -91,9 +122,15 @@ def test_some_layers_and_a_batch() -> None:
         (("resnet8", "--chip", "eyeris-256"), "unknown chip 'eyeris-256'; did you mean 'eyeriss-256'?"),
         (("resnet9", "--chip", "eyeriss-256"), "unknown model 'resnet9'; did you mean 'resnet8'?"),
         (("resnet8", "--chip", "missing.toml"), "chip file 'missing.toml' does not exist"),
-        (("resnet8", "--chip", "eyeriss-256", "--objective", "power"), "objective 'power': give energy, latency, edp, ed2p, or a product"),
+        (("resnet8", "--chip", "eyeriss-256", "--objective", "power"), "objective 'power': give energy, latency, edp, ed2p, pareto, or a product"),
         (("resnet8", "--chip", "eyeriss-256", "--objective", "energy^0"), "objective 'energy^0': give energy"),
         (("resnet8", "--chip", "eyeriss-256", "--layers", "nothing"), "--layers 'nothing': no layer's name holds it; there are conv1.conv"),
+        (("resnet8", *SETTINGS, "--cycles-cap", "0"), "--cycles-cap is 0; it must be above 0"),
+        (("resnet8", *SETTINGS, "--energy-cap-uj", "nan"), "--energy-cap-uj is nan; it must be above 0"),
+        (("resnet8", *SETTINGS, "--cycles-cap", "100"), "no mappings meet the caps: these layers take at least 61,429 cycles"),
+        (("resnet8", *SETTINGS, "--energy-cap-uj", "1", "--fuse"), "--energy-cap-uj is for the exhaustive search, layer by layer; leave --fuse out"),
+        (("resnet8", *SETTINGS, "--objective", "pareto", "--search", "random"), "--objective pareto is for the exhaustive search"),
+        (("resnet8", *SETTINGS, "--objective", "pareto", "--cycles-cap", "9"), "--objective pareto gives the whole set; with --cycles-cap give"),
         (("resnet8", "--chip", "eyeriss-256", "--budget", "0"), "--budget is 0 seconds; it must be above 0"),
     ],
 )

@@ -266,7 +266,11 @@ def verify(folder: Path, images: int | None, stalls: float, seed: int, wave: Pat
 @click.option("--mapping", type=click.Path(path_type=Path), help="Cost this file's or folder's mappings (ours, Timeloop's, ZigZag's): no search.")
 @click.option("--unrolling", type=click.Path(path_type=Path), help="With ZigZag's YAML: its mapping YAML, whose `default` fixes the unrolling.")
 @click.option("--constraints", type=click.Path(path_type=Path), help="TOML: [unroll.AXIS], [loops.LEVEL], [levels.LEVEL] in place of the chip's.")
-@click.option("--objective", default="edp", show_default=True, help="energy, latency, edp, ed2p, or a product such as energy^2*latency.")
+@click.option(
+    "--objective", default="edp", show_default=True, help="energy, latency, edp, ed2p, a product such as energy^2*latency, or pareto: the whole set.",
+)
+@click.option("--cycles-cap", type=int, help="The most cycles that the network may take.")
+@click.option("--energy-cap-uj", type=float, help="The most energy that the network may take.")
 @SPACE
 @CONVENTIONS
 @click.option(

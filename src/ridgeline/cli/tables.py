@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ridgeline.papers import Reproduction
 
 FRONT_ROWS = 20
+SHOWN_POINTS = 8  # of a mapping's Pareto set
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -238,7 +239,8 @@ def mapped(summary: Mapping[str, Any], out: Path | None) -> str:
     lines = {
         "network": f"{summary['network']} on {summary['chip']}",
         "total": f"{total['cycles']:,} cycles, {total['energy_pj'] / 1e6:,.1f} uJ, {total['energy_pj'] / total['macs']:.4g} pJ a MAC",
-        "certificate": "given: nothing is claimed" if given else _claim(summary["objective"], certificate),
+        **({} if "pareto" not in summary else {"pareto": _points(summary["pareto"])}),
+        "certificate": "given: nothing is claimed" if given else _claim(summary, certificate),
         **({} if not covered["counted"] else {"search": _looked_at(covered, summary["search_s"])}),
         **({} if "sampled" not in summary else {"search": _sampled(summary["sampled"])}),
         **({} if "fused" not in summary else {"fused": _fused(summary["fused"], total)}),
@@ -247,11 +249,24 @@ def mapped(summary: Mapping[str, Any], out: Path | None) -> str:
     return "\n".join([table(head, rows), "", pairs(lines)])
 
 
-def _claim(objective: str, certificate: Mapping[str, Any]) -> str:
+def _claim(summary: Mapping[str, Any], certificate: Mapping[str, Any]) -> str:
+    objective = summary["objective"]
     if certificate["gap"] is None:
         return f"{objective} in the space '{certificate['space']}', without a proof"
+    if "pareto" in summary:
+        off = "" if certificate["optimal"] else f", but for {100 * certificate['gap']:.2g} %,"
+        return f"no mappings in the space '{certificate['space']}' take{off} less of both energy and cycles than a point of the set"
+    caps = [f"{summary[key]:,} {unit}" for key, unit in (("cycles_cap", "cycles"), ("energy_cap_uj", "uJ")) if key in summary]
+    within = f" within {' and '.join(caps)}" if caps else ""
     proof = "optimal" if certificate["optimal"] else f"within {100 * certificate['gap']:.2g} % of the optimum"
-    return f"{objective} is {proof} in the space '{certificate['space']}'"
+    return f"{objective}{within} is {proof} in the space '{certificate['space']}'"
+
+
+def _points(pareto: Sequence[Mapping[str, Any]]) -> str:
+    """Some of them, evenly."""
+    places = sorted({round(place * (len(pareto) - 1) / max(1, SHOWN_POINTS - 1)) for place in range(SHOWN_POINTS)})
+    lines = [f"{pareto[place]['energy_pj'] / 1e6:,.4g} uJ, {pareto[place]['cycles']:,} cycles" for place in places]
+    return "\n    ".join([f"{len(pareto):,} points" + (f", of which {len(lines)} are" if len(pareto) > len(lines) else ""), *lines])
 
 
 def _looked_at(covered: Mapping[str, int], time_s: float) -> str:

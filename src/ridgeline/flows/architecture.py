@@ -58,6 +58,8 @@ def explore_chip(options: ArchitectureOptions, progress: Progress | None = None)
     progress = progress or Silent()
     objective, chip = read_objective(options.objective), chip_of(options.chip)
     check_budget(options.budget_s)
+    if objective.is_pareto:
+        raise InputError("--objective pareto is for `map`; `explore` gives the Pareto set of the designs, each mapped for a product such as edp")
     if options.rules == "zigzag":
         raise UnsupportedError(
             "--conventions zigzag is for `map`; designs are compared by proven bounds, which ridgeline and timeloop have"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ridgeline.hardware.chip import Chip
     from ridgeline.mapping.exchange.given import Given, GivenMappings
     from ridgeline.mapping.loops import Conventions
-    from ridgeline.mapping.search.network import NetworkFound
+    from ridgeline.mapping.search.network import NetworkFound, Objective
     from ridgeline.mapping.search.solve import Found
     from ridgeline.mapping.search.space import SpaceName
 
@@ -34,7 +34,7 @@ class MapOptions:
     """What `ridgeline map` was asked. `unrolling` is ZigZag's mapping YAML, for a chip in its YAML; `layers` keeps those whose names hold the
     text; `store` keeps answers, and gives those that it has. `energies` is an ERT for an architecture of Timeloop; `constraints` replace the chip's
     own; with `mapping`, the mappings of a file or folder are costed and none is searched for. `search` may be a baseline that proves nothing:
-    `samples` draws of a layer from `seed`. `fuse` keeps tensors between layers on the chip where that pays."""
+    `samples` draws of a layer from `seed`. `fuse` keeps tensors between layers on the chip where that pays. The caps are of the whole network."""
 
     network: str
     chip: str
@@ -47,6 +47,8 @@ class MapOptions:
     seed: int = 0
     fuse: bool = False
     objective: str = "edp"
+    cycles_cap: int | None = None
+    energy_cap_uj: float | None = None
     space: SpaceName = "full"
     rules: Rules = "ridgeline"
     latency: Literal["slowest", "stalls"] | None = None
@@ -61,11 +63,10 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
     """What `map --json` prints. Writes it with a report where `out` is given. Raises RidgelineError."""
     from ridgeline.explore.store import Question
     from ridgeline.hardware.constraints import constrained
-    from ridgeline.mapping.search.network import read_objective
 
     start = perf_counter()
     progress = progress or Silent()
-    objective, chip = read_objective(options.objective), chip_of(options.chip, options.unrolling, options.energies)
+    objective, chip = _objective(options), chip_of(options.chip, options.unrolling, options.energies)
     if options.constraints is not None:
         chip = constrained(chip, options.constraints)
     check_budget(options.budget_s)
@@ -104,6 +105,33 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
         progress.step("writing the report")
         _write(options.out, summary, chip, exchanged, zigzag)
     return summary
+
+
+def _objective(options: MapOptions) -> Objective:
+    """With the caps. Raises InputError for one that is none, or where nothing searches for it."""
+    from ridgeline.mapping.search.network import read_objective
+
+    objective = read_objective(options.objective)
+    caps = {"--cycles-cap": options.cycles_cap, "--energy-cap-uj": options.energy_cap_uj}
+    given = [name for name, cap in caps.items() if cap is not None]
+    for name, cap in caps.items():
+        if cap is not None and not 0 < cap < inf:
+            raise InputError(f"{name} is {cap:g}; it must be above 0")
+    asked = ["--objective pareto"] * objective.is_pareto + given
+    others = {
+        "--mapping": options.mapping is not None, f"--search {options.search}": options.search != "exhaustive",
+        "--conventions zigzag": options.rules == "zigzag", "--fuse": options.fuse,
+    }  # fmt: skip
+    other = next((name for name, is_given in others.items() if is_given), None)
+    if asked and other is not None:
+        raise UnsupportedError(f"{asked[0]} is for the exhaustive search, layer by layer; leave {other} out")
+    if objective.is_pareto and given:
+        raise InputError(f"--objective pareto gives the whole set; with {given[0]} give what is wanted most within it, such as --objective edp")
+    return replace(
+        objective,
+        most_cycles=inf if options.cycles_cap is None else options.cycles_cap,
+        most_energy_pj=inf if options.energy_cap_uj is None else 1e6 * options.energy_cap_uj,
+    )
 
 
 def _check_fuse(options: MapOptions) -> None:
@@ -302,18 +330,28 @@ def _summary(
         "chip": chip.name,
         **({} if options.constraints is None else {"constraints": str(options.constraints)}),
         "objective": options.objective,
-        "total": {
-            "cycles": found.cycles,
-            "energy_pj": found.energy_pj,
-            "edp_pj_s": found.energy_pj * found.cycles / (chip.clock_mhz * 1e6),
-            "time_s": found.cycles / (chip.clock_mhz * 1e6),
-            "macs": sum(item.estimate.macs for item in found.layers),
-        },
+        **{name: cap for name, cap in (("cycles_cap", options.cycles_cap), ("energy_cap_uj", options.energy_cap_uj)) if cap is not None},
+        "total": {**_totals(found.energy_pj, found.cycles, chip), "macs": sum(item.estimate.macs for item in found.layers)},
+        **_front(found, chip),
         "certificate": _certificate(options, found),
         "layers": [layer_summary(layer, item, own, rules) for (layer, own), item in zip(shown, found.layers, strict=True)],
         "not_mapped": list(work.others),
         **_searched(found),
     }
+
+
+def _totals(energy_pj: float, cycles: float, chip: Chip) -> dict[str, Any]:
+    time_s = cycles / (chip.clock_mhz * 1e6)
+    return {"cycles": int(cycles), "energy_pj": energy_pj, "edp_pj_s": energy_pj * time_s, "time_s": time_s}
+
+
+def _front(found: NetworkFound | GivenMappings, chip: Chip) -> dict[str, Any]:
+    """The Pareto set, where it was asked for."""
+    from ridgeline.mapping.exchange.given import GivenMappings
+
+    if isinstance(found, GivenMappings) or not found.front:
+        return {}
+    return {"pareto": [_totals(energy, cycles, chip) for energy, cycles in found.front]}
 
 
 def _certificate(options: MapOptions, found: NetworkFound | GivenMappings) -> dict[str, Any]:

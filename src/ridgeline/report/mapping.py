@@ -53,6 +53,7 @@ def render_mapping(report: MappingReport) -> str:
         "energy": stacked(layers, "energy_by_level", "pJ"),
         "cycles": waited(layers),
         "roofline": rooflines(report),
+        **({"pareto": front(report.summary)} if "pareto" in report.summary else {}),
     }
     made = pictures(report)
     return template.render(
@@ -63,6 +64,20 @@ def render_mapping(report: MappingReport) -> str:
         heaviest=heaviest(layers, made),
         plotly=import_module("plotly.offline").get_plotlyjs(),
     )
+
+
+def front(summary: Mapping[str, Any]) -> Figure:
+    """The Pareto set as a staircase, and the point whose mappings the page shows."""
+    figure = _figure()
+    energy, cycles = ([point[key] * factor for point in summary["pareto"]] for key, factor in (("energy_pj", 1e-6), ("cycles", 1)))
+    mark = {"color": BLUE, "size": 7}
+    figure.add_scatter(x=energy, y=cycles, mode="lines+markers", line={"shape": "hv", "color": GREY, "width": 1}, marker=mark, name="Pareto set")
+    star = {"color": RED, "size": 16, "symbol": "star"}
+    chosen = summary["total"]
+    figure.add_scatter(x=[chosen["energy_pj"] * 1e-6], y=[chosen["cycles"]], mode="markers", marker=star, name="least energy × delay")
+    figure.update_xaxes(title="energy, µJ", tickformat=",.4~g")
+    figure.update_yaxes(title="cycles", tickformat=",.4~g")
+    return _dressed(figure)
 
 
 def pictures(report: MappingReport) -> list[Picture]:

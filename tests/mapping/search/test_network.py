@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -49,6 +50,60 @@ def test_equals_the_best_of_all_choices(seed: int) -> None:
         assert found.layers[0] is found.layers[2]
 
 
+def sums(fronts: list[list[tuple[float, int]]]) -> list[tuple[float, int]]:
+    return [(sum(p[0] for p in choice), sum(p[1] for p in choice)) for choice in product(*fronts)]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_the_pareto_set_is_that_of_all_choices(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    first, chip, rules = random_small_case(rng)
+    second = parse("y c, c m -> y m", axes={"y": int(rng.integers(1, 4)), "c": 2, "m": int(rng.integers(1, 4))}, multiplies=True)
+    fronts = [points(nest, chip, rules) for nest in (first, second, first)]
+    if not all(fronts):
+        return
+    ordered = sorted(set(sums(fronts)))
+    best = [point for place, point in enumerate(ordered) if all(other[1] > point[1] for other in ordered[:place])]
+    found = map_nests([first, second, first], chip, read_objective("pareto"), space="timeloop", conventions=rules)
+    assert found.gap == 0
+    cycles = {point[1] for point in found.front}
+    assert cycles <= {point[1] for point in best}
+    for energy, fewest in best:
+        assert any(e <= energy * (1 + 1e-6) and c <= fewest for e, c in found.front)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_within_caps_it_is_the_best_of_all_choices(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    first, chip, rules = random_small_case(rng)
+    second = parse("y c, c m -> y m", axes={"y": int(rng.integers(1, 4)), "c": 2, "m": int(rng.integers(1, 4))}, multiplies=True)
+    fronts = [points(nest, chip, rules) for nest in (first, second, first)]
+    if not all(fronts):
+        return
+    every = sums(fronts)
+    fewest, least = min(point[1] for point in every), min(point[0] for point in every)
+    caps = [("energy", fewest, np.inf), ("latency", np.inf, least), ("edp", 1.3 * fewest, 1.3 * least), ("ed2p", 9 * fewest, np.inf)]
+    for name, cycles, energy in caps:
+        objective = replace(read_objective(name), most_cycles=cycles, most_energy_pj=energy)
+        allowed = [point for point in every if objective.allows(*point)]
+        if not allowed:
+            with pytest.raises(DoesNotFitError, match="no mappings meet the caps: these layers take at least"):
+                map_nests([first, second, first], chip, objective, space="timeloop", conventions=rules)
+            continue
+        found = map_nests([first, second, first], chip, objective, space="timeloop", conventions=rules)
+        assert objective.allows(found.energy_pj, found.cycles)
+        assert found.gap == 0
+        assert objective.worth(found.energy_pj, found.cycles) == pytest.approx(min(objective.worth(*point) for point in allowed), rel=1e-9)
+
+
+def test_a_set_that_time_ends_says_how_far_it_may_be_off() -> None:
+    nest = parse("n c (y+r) (x+q), m c r q -> n m y x", axes={"n": 1, "m": 64, "c": 32, "y": 14, "x": 14, "r": 3, "q": 3}, multiplies=True)
+    ended, longer = (map_nests([nest, nest], read_chip("eyeriss-168"), read_objective("pareto"), budget_s=s) for s in (0.8, 3.0))
+    assert 0 < ended.gap < 1
+    for energy, cycles in longer.front:
+        assert any(e * (1 - ended.gap) <= energy * (1 + 1e-9) and c * (1 - ended.gap) <= cycles for e, c in ended.front)
+
+
 @pytest.mark.parametrize(
     ("text", "powers"),
     [("energy", (1, 0)), ("latency", (0, 1)), ("edp", (1, 1)), ("ed2p", (1, 2)), ("latency^3*energy", (1, 3)), ("energy^2", (2, 0))],
@@ -59,7 +114,7 @@ def test_objectives(text: str, powers: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "power", "energy^", "energy^0", "energy^10", "energy*energy", "edp*latency", "energy^-1", "energy^x"])
 def test_objectives_that_are_none(text: str) -> None:
-    with pytest.raises(InputError, match="give energy, latency, edp, ed2p, or a product such as"):
+    with pytest.raises(InputError, match="give energy, latency, edp, ed2p, pareto, or a product such as"):
         read_objective(text)
 
 

@@ -3,16 +3,16 @@
 A network's energy and cycles are sums over its layers, and what is minimised, (sum of energies)^a x (sum of cycles)^b, is least at a corner of the
 lower hull of all pairs of sums: so at a choice in which every layer minimises energy + rate x cycles, for one rate. Each rate that is tried gives a
 line below which no choice lies, and a choice. The best point that all lines leave possible is the bound; the rate of the objective's slope there is
-tried next, until the bound is met (outer approximation of a quasi-concave objective).
+tried next, until the bound is met (outer approximation of a quasi-concave objective). Within caps the best choice may lie above the hull, as may
+points of a Pareto set: `front` finds those.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf
-from threading import Event
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -21,48 +21,48 @@ import numpy as np
 from ridgeline.algorithm.nest import Nest
 from ridgeline.errors import InputError
 from ridgeline.hardware.chip import Chip
-from ridgeline.mapping.estimate import Estimate
-from ridgeline.mapping.loops import Conventions, LoopMapping
+from ridgeline.mapping.loops import Conventions
 from ridgeline.mapping.search import kernel
-from ridgeline.mapping.search.solve import (
-    LEAST_CYCLES,
-    LEAST_EDP,
-    LEAST_ENERGY,
-    Covered,
-    Found,
-    Goal,
-    Prepared,
-    best_mapping,
-    prepare,
-    side_by_side,
-)
+from ridgeline.mapping.search.front import Chosen, choose
+from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_EDP, LEAST_ENERGY, Covered, Found, Goal
 from ridgeline.mapping.search.space import SpaceName
+from ridgeline.mapping.search.study import Point, Progress, Study
 
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 NAMES = {"energy": (1, 0), "latency": (0, 1), "edp": (1, 1), "ed2p": (1, 2)}
+PARETO = "pareto"
 MOST_POWER = 9
+UNCAPPED_SHARE = 0.5  # of a budget, for the best without caps, which may be within them
 MOST_RATES = 60
 TOLERANCE = 1e-9
 FIRST_SHARES = (0.15, 0.3)  # of a budget by which least energy and least cycles are left, the ends of the hull
-SMALL_SHARE = 0.1  # of the mean: the least of the time that a layer gets
-PREPARED_SHARE = 0.4  # of a budget, after which a layer gets no more than its first space
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-Progress: TypeAlias = Callable[[int, int], None]
-Point: TypeAlias = tuple[float, float]  # energy, cycles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """energy^energy_power x cycles^cycles_power."""
+    """energy^energy_power x cycles^cycles_power of a network, within caps; or the whole Pareto set, of which that is the best point."""
 
     energy_power: int
     cycles_power: int
+    most_energy_pj: float = inf
+    most_cycles: float = inf
+    is_pareto: bool = False
 
     def worth(self, energy_pj: float, cycles: float) -> float:
         return energy_pj**self.energy_power * cycles**self.cycles_power
 
+    @property
+    def is_capped(self) -> bool:
+        return self.most_energy_pj < inf or self.most_cycles < inf
+
+    def allows(self, energy_pj: float, cycles: float) -> bool:
+        return energy_pj <= self.most_energy_pj * (1 + TOLERANCE) and cycles <= self.most_cycles
+
 
 def read_objective(text: str) -> Objective:
-    """`energy`, `latency`, `edp`, `ed2p`, or a product such as energy^2*latency. Raises InputError."""
+    """`energy`, `latency`, `edp`, `ed2p`, a product such as energy^2*latency, or `pareto`. Raises InputError."""
+    if text == PARETO:
+        return Objective(energy_power=1, cycles_power=1, is_pareto=True)
     if text in NAMES:
         return Objective(energy_power=NAMES[text][0], cycles_power=NAMES[text][1])
     powers = {"energy": 0, "latency": 0}
@@ -70,14 +70,17 @@ def read_objective(text: str) -> Objective:
         name, mark, power = part.partition("^")
         power = power if mark else "1"
         if name not in powers or powers[name] or not power.isdigit() or not 1 <= int(power) <= MOST_POWER:
-            raise InputError(f"objective '{text}': give {', '.join(NAMES)}, or a product such as energy^2*latency with powers up to {MOST_POWER}")
+            names = ", ".join((*NAMES, PARETO))
+            raise InputError(f"objective '{text}': give {names}, or a product such as energy^2*latency with powers up to {MOST_POWER}")
         powers[name] = int(power)
     return Objective(energy_power=powers["energy"], cycles_power=powers["latency"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkFound:
-    """`layers` holds one result for each nest that was given. gap: how much less than its worth the whole could be, relative."""
+    """`layers` holds one result for each nest that was given. gap: how much less than its worth the whole could be, relative. Of a Pareto set `front`
+    holds the points, of rising energy; the layers are those of the best product, and the gap is how much less any other choice could be than some
+    point, in energy and in cycles at once."""
 
     layers: tuple[Found, ...]
     energy_pj: float
@@ -85,117 +88,93 @@ class NetworkFound:
     gap: float
     covered: Covered
     time_s: float
-
-
-@dataclass(slots=True, kw_only=True)
-class _Study:
-    """Each nest that occurs, once, with all mappings found for it so far."""
-
-    chip: Chip
-    space: SpaceName
-    conventions: Conventions
-    start: float
-    stop: float | None
-    nests: Sequence[Nest]
-    times: Sequence[int]
-    progress: Progress
-    prepared: dict[int, Prepared] = field(default_factory=dict[int, Prepared])
-    known: list[list[tuple[LoopMapping, Estimate]]] = field(default_factory=list[list[tuple[LoopMapping, Estimate]]])
-    covered: Covered = field(default_factory=Covered)
-    stopped: Event = field(default_factory=Event)
-    least: list[Point] = field(init=False)  # energy and cycles that no mapping of a nest goes below
-
-    def __post_init__(self) -> None:
-        self.least = [(0.0, nest.iterations / self.chip.macs) for nest in self.nests]
-
-    def solve(self, goals: Sequence[Goal], *, share: float = 1.0) -> list[Found]:
-        """A goal for each nest, done when so much of the budget is spent: those that promise most come last, and get most of the time."""
-        done = 0
-        end = None if self.stop is None else self.start + share * (self.stop - self.start)
-        promises = [self._promise(number, goal) for number, goal in enumerate(goals)]
-        shares = np.maximum(promises, SMALL_SHARE * np.mean(promises)) if any(promises) else np.ones(len(goals))
-        order = np.argsort(shares, kind="stable").tolist() if self.stop is not None else range(len(goals))
-        parts = dict(zip(order, _parts(shares[order]), strict=True))
-
-        def one(number: int) -> Found:
-            nonlocal done
-            nest, stop = self.nests[number], None
-            if end is not None:
-                now = perf_counter()
-                stop = now + max(0.0, end - now) * parts[number]
-            if number not in self.prepared:
-                latest = None if self.stop is None else self.start + PREPARED_SHARE * (self.stop - self.start)
-                self.prepared[number] = prepare(nest, self.chip, self.space, self.conventions, latest)
-            found = best_mapping(
-                nest, self.chip, goals[number], stop=stop, known=self.known[number], prepared=self.prepared[number], stopped=self.stopped
-            )
-            done += 1
-            self.progress(done, len(self.nests))
-            return found
-
-        each = dict(zip(order, side_by_side(one, order, self.stopped), strict=True))
-        found = [each[number] for number in range(len(goals))]
-        for number, (goal, item) in enumerate(zip(goals, found, strict=True)):
-            self.known[number].append((item.mapping, item.estimate))
-            self.covered += item.covered
-            energy, cycles = self.least[number]
-            bound = item.worth * (1 - item.gap)
-            if goal == LEAST_ENERGY:
-                self.least[number] = bound, cycles
-            elif goal == LEAST_CYCLES:
-                self.least[number] = energy, max(cycles, bound)
-        return found
-
-    def _promise(self, number: int, goal: Goal) -> float:
-        """How much the best mapping known of a nest could still gain, all times that it occurs; 0 where none is known."""
-        worths = [goal.worth(made.energy_pj, made.cycles) for _, made in self.known[number]]
-        return self.times[number] * max(0.0, min(worths) - goal.worth(*self.least[number])) if worths else 0.0
-
-    def totals(self, found: Sequence[Found]) -> Point:
-        return (
-            sum(item.estimate.energy_pj * times for item, times in zip(found, self.times, strict=True)),
-            sum(item.estimate.cycles * times for item, times in zip(found, self.times, strict=True)),
-        )
-
-    def bound(self, found: Sequence[Found]) -> float:
-        """The least sum of worths."""
-        return sum(item.worth * (1 - item.gap) * times for item, times in zip(found, self.times, strict=True))
-
-    @property
-    def late(self) -> bool:
-        return self.stop is not None and perf_counter() > self.stop
-
-
-def _parts(shares: Array) -> Array:
-    """Of the time that is left when each begins, the part that it may take: two at a time."""
-    left = np.cumsum(shares[::-1])[::-1] + np.concatenate([[0.0], shares[:-1]])
-    return np.minimum(1.0, 2 * shares / left)
+    front: tuple[Point, ...] = ()
 
 
 def map_nests(
     nests: Sequence[Nest], chip: Chip, objective: Objective, *, space: SpaceName = "full", conventions: Conventions | None = None,
     budget_s: float | None = None, progress: Progress | None = None,
 ) -> NetworkFound:  # fmt: skip
-    """The best mapping of every nest, equal ones solved once. Raises what `best_mapping` raises."""
+    """The best mapping of every nest, equal ones solved once. Raises what `best_mapping` raises, and DoesNotFitError where the caps are too low."""
     start = perf_counter()
     keys = [nest_key(nest) for nest in nests]
     places = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     unique = [nests[keys.index(key)] for key in places]
-    study = _Study(
+    study = Study(
         chip=chip, space=space, conventions=conventions or Conventions(), start=start, stop=None if budget_s is None else start + budget_s,
         nests=unique, times=[keys.count(key) for key in places], progress=progress or (lambda done, total: None),
         known=[[] for _ in unique],
     )  # fmt: skip
-    found, gap = _search(study, objective)
-    energy, cycles = study.totals(found)
+    occurring = [places[key] for key in keys]
+    layers: list[Found] = []
+    gap, front = 0.0, ()
+    if not objective.is_pareto:
+        layers, gap = _layer_by_layer(study, objective, occurring)
+    if objective.is_pareto or (objective.is_capped and not objective.allows(*_totals(layers))):
+        chosen = choose(study, _Every() if objective.is_pareto else _Best(objective=objective), occurring)
+        layers, gap, front = _picked(study, objective, occurring, chosen), chosen.gap, chosen.front if objective.is_pareto else ()
+    energy, cycles = _totals(layers)
     return NetworkFound(
-        layers=tuple(found[places[key]] for key in keys),
-        energy_pj=energy,
-        cycles=int(cycles),
-        gap=gap,
-        covered=study.covered,
-        time_s=perf_counter() - start,
+        layers=tuple(layers), energy_pj=energy, cycles=int(cycles), gap=gap, covered=study.covered, time_s=perf_counter() - start, front=front
     )
+
+
+def _totals(layers: Sequence[Found]) -> Point:
+    return sum(item.estimate.energy_pj for item in layers), sum(item.estimate.cycles for item in layers)
+
+
+def _layer_by_layer(study: Study, objective: Objective, occurring: Sequence[int]) -> tuple[list[Found], float]:
+    """The best without caps, and its gap; with caps, in a part of the time."""
+    stop = study.stop
+    if stop is not None and objective.is_capped:
+        study.stop = study.start + UNCAPPED_SHARE * (stop - study.start)
+    found, gap = _search(study, objective)
+    study.stop = stop
+    return [found[number] for number in occurring], gap
+
+
+def _picked(study: Study, objective: Objective, occurring: Sequence[int], chosen: Chosen) -> list[Found]:
+    """The known mappings that were chosen; what each could gain by itself is not known."""
+    made: list[Found] = []
+    for number, pick in zip(occurring, chosen.picks, strict=True):
+        mapping, costs = study.known[number][pick]
+        worth = objective.worth(costs.energy_pj, costs.cycles)
+        made.append(Found(mapping=mapping, estimate=costs, worth=worth, gap=chosen.gap, space=study.space, covered=Covered(), time_s=0.0))
+    return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Best:
+    """The point of least worth within the caps."""
+
+    objective: Objective
+
+    def best(self, points: Array) -> int | None:
+        energy, cycles = points[:, 0], points[:, 1]
+        allowed = (energy <= self.objective.most_energy_pj * (1 + TOLERANCE)) & (cycles <= self.objective.most_cycles)
+        places = np.flatnonzero(allowed)
+        if not len(places):
+            return None
+        worths = energy**self.objective.energy_power * cycles**self.objective.cycles_power
+        return int(places[np.lexsort((cycles[places], energy[places], worths[places]))[0]])
+
+    def short(self, had: Array, least: Array) -> tuple[float, int]:
+        best, bound = self.best(had), self.best(least)
+        if bound is None:
+            return 0.0, 0
+        return (1.0 if best is None else 1 - self.objective.worth(*least[bound]) / self.objective.worth(*had[best])), bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Every:
+    """All points: as many as are needed for one to be little more than any choice, in energy and in cycles."""
+
+    def best(self, points: Array) -> int | None:
+        return int(points.prod(axis=1).argmin())
+
+    def short(self, had: Array, least: Array) -> tuple[float, int]:
+        more = np.maximum(had[None, :, 0] / least[:, None, 0], had[None, :, 1] / least[:, None, 1]).min(axis=1)
+        return float(1 - 1 / more.max()), int(more.argmax())
 
 
 def nest_key(nest: Nest) -> object:
@@ -206,7 +185,7 @@ def nest_key(nest: Nest) -> object:
     )
 
 
-def _search(study: _Study, objective: Objective) -> tuple[list[Found], float]:
+def _search(study: Study, objective: Objective) -> tuple[list[Found], float]:
     if objective.cycles_power == 0:
         return _lexicographic(study, LEAST_ENERGY)
     if objective.energy_power == 0:
@@ -217,7 +196,7 @@ def _search(study: _Study, objective: Objective) -> tuple[list[Found], float]:
     return _product(study, objective)
 
 
-def _lexicographic(study: _Study, first: Goal) -> tuple[list[Found], float]:
+def _lexicographic(study: Study, first: Goal) -> tuple[list[Found], float]:
     """The least of one, and of those the least of the other."""
     found = study.solve([first] * len(study.nests))
     gap = 1 - study.bound(found) / sum(item.worth * times for item, times in zip(found, study.times, strict=True))
@@ -230,7 +209,7 @@ def _lexicographic(study: _Study, first: Goal) -> tuple[list[Found], float]:
     return study.solve(goals), max(0.0, gap)
 
 
-def _product(study: _Study, objective: Objective) -> tuple[list[Found], float]:
+def _product(study: Study, objective: Objective) -> tuple[list[Found], float]:
     lines: list[tuple[float, float, float]] = []  # (of energy, of cycles, least): energy x e + cycles x c >= least
     best: list[Found] = []
     least = inf

@@ -66,6 +66,10 @@ class Goal:
         return np.array([values], kernel.GOAL)
 
 
+class NotInTimeError(DoesNotFitError):
+    """No mapping was found before time was up; there may be one."""
+
+
 LEAST_ENERGY, LEAST_CYCLES, LEAST_EDP = Goal(kind=kernel.ENERGY), Goal(kind=kernel.CYCLES), Goal(kind=kernel.PRODUCT)
 
 
@@ -145,7 +149,7 @@ def best_mapping(
         run.offer(*pair)
     run.search_all()
     if run.found is None and run.late:
-        raise DoesNotFitError(f"no mapping of nest {dict(nest.axes)} on chip '{chip.name}' was found in time; raise --budget")
+        raise NotInTimeError(f"no mapping of nest {dict(nest.axes)} on chip '{chip.name}' was found in time; raise --budget")
     if run.found is None:
         raise DoesNotFitError(_no_mapping(nest, chip, goal, prepared.spaces[0]))
     mapping, made = run.found

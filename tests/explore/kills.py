@@ -11,20 +11,33 @@ import signal
 import sqlite3
 import sys
 import time
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from random import Random
 
 from ridgeline.cli import main
 from ridgeline.explore import architecture
 from ridgeline.explore.store import Question, question_key
-from ridgeline.flows.architecture import ArchitectureOptions, explore_chip
 
 CHIP, VARY = "eyeriss-256", "array.rows=3..12:1 glb.capacity_bytes=1K..8K:x2"
-LONGEST_S = 0.5
+LONGEST = 0.25  # of an unharmed run, the most that passes before a kill
 
 
 def words(folder: Path, network: str) -> list[str]:
     return ["explore", network, "--chip", CHIP, "--vary", VARY, "--store", str(folder / "store.sqlite"), "--out", str(folder / "out")]
+
+
+def load(folder: Path, network: str) -> None:
+    """One run in this process, which loads and compiles all that the others use."""
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), suppress(SystemExit):
+        main(words(folder, network))
+
+
+def unharmed_s(folder: Path, network: str) -> float:
+    folder.mkdir()
+    start = time.perf_counter()
+    run(folder, network, folder / "log", None)
+    return time.perf_counter() - start
 
 
 def run(folder: Path, network: str, log: Path, wait_s: float | None) -> bool:
@@ -70,7 +83,8 @@ def kept(folder: Path) -> set[str]:
 
 def study(folder: Path, network: str, kills: int, seed: int) -> dict[str, object]:
     warm = folder / "warm"
-    explore_chip(ArchitectureOptions(networks=network, chip=CHIP, vary=VARY, store=warm / "store.sqlite", out=warm / "out"))
+    load(warm, network)
+    longest_s = LONGEST * unharmed_s(folder / "unharmed", network)
     wanted = (warm / "out" / "pareto.json").read_bytes()
     rng, killed, again, lost, grew, equal = Random(seed), 0, 0, 0, 0, 0
     round_ = 0
@@ -82,7 +96,7 @@ def study(folder: Path, network: str, kills: int, seed: int) -> dict[str, object
         while not ended:
             before, log = kept(place), place / "log"
             log.unlink(missing_ok=True)
-            ended = run(place, network, log, rng.uniform(0, LONGEST_S) if killed < kills else None)
+            ended = run(place, network, log, rng.uniform(0, longest_s) if killed < kills else None)
             killed += not ended
             after = kept(place)
             started = log.read_text().split() if log.exists() else []

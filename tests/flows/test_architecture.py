@@ -69,14 +69,14 @@ def test_several_networks_add_up(network: str) -> None:
 
 def test_map_takes_an_answer_from_the_store(network: str) -> None:
     plain = run("map", network, "--chip", "eyeriss-256")
-    first, second = (run("map", network, "--chip", "eyeriss-256", "--store", "a.sqlite") for _ in range(2))
+    first, second = (run("map", network, "--chip", "eyeriss-256", "--budget", "30", "--store", "a.sqlite") for _ in range(2))
     assert (first["store"], second["store"]) == ({"path": "a.sqlite", "layers": 0}, {"path": "a.sqlite", "layers": 2})
     times = {"time_s", "search_s", "store", "covered"}
     assert [{k: v for k, v in found.items() if k not in times} for found in (first, second)] == [
         {k: v for k, v in plain.items() if k not in times}
     ] * 2
     assert set(plain) == set(first) - {"store"}
-    design = run("explore", network, "--chip", "eyeriss-256", "--vary", "array.rows=16", "--store", "a.sqlite")
+    design = run("explore", network, "--chip", "eyeriss-256", "--vary", "array.rows=16", "--budget", "30", "--store", "a.sqlite")
     assert design["store"] == {"path": "a.sqlite", "reused": 1, "evaluated": 0}, "the design that the chip itself is"
 
 

@@ -288,7 +288,8 @@ def verify(folder: Path, images: int | None, stalls: float, seed: int, wave: Pat
 @click.option("--fuse", is_flag=True, help="Keep tensors between layers on the chip where that pays: whole, or layers run together tile by tile.")
 @click.option(
     "--budget", "budget_s", type=float,
-    help="Stop after so many seconds, with the best so far and its proven gap; inf: when all is proven.  [default: 30]",
+    help="Stop after so many seconds, with the best so far and its proven gap; inf: when all is proven.  [default: 3.5; 30 with "
+    "--fuse, pareto or a cap]",
 )
 @click.option("--store", type=click.Path(path_type=Path), help="SQLite file: answers that it has are taken from it, new ones kept there.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for mapping.json and report.html.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ridgeline.errors import InputError, UnsupportedError
 from ridgeline.flows import source
 from ridgeline.flows.folder import check_replaceable, output_folder
-from ridgeline.flows.map import Rules, check_budget, chip_of, conventions, layer_summary, search_s
+from ridgeline.flows.map import LONG_BUDGET_S, Rules, check_budget, chip_of, conventions, layer_summary, search_s
 from ridgeline.flows.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def explore_chip(options: ArchitectureOptions, progress: Progress | None = None)
     layers = _layers(names, options)
     path = options.store or STORES / f"{_stem(names, chip)}.sqlite"
     progress.step("mapping the designs")
-    budget_s = search_s(options.budget_s)
+    budget_s = search_s(options.budget_s, LONG_BUDGET_S)
     question = Question(objective=objective, space=options.space, conventions=conventions(options.rules), budget_s=budget_s)
     with open_store(path) as store:
         found = explore_designs(

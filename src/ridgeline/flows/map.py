@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from ridgeline.mapping.search.space import SpaceName
 
 Rules = Literal["ridgeline", "timeloop", "zigzag"]
-BUDGET_S = 30.0  # of a search that is given none; of a network or of a design, which may be the same question to a store
+BUDGET_S = 3.5  # of a search that is given none: a process that reads and maps a network ends within 5 s
+LONG_BUDGET_S = 30.0  # the same where more is asked: layers together, a Pareto set or caps, or a design among many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,8 @@ def map_network(options: MapOptions, progress: Progress | None = None) -> Mappin
     if options.latency is not None and options.mapping is None and options.rules != "zigzag":
         raise UnsupportedError(f"--latency {options.latency} is for --mapping FILE, and --conventions zigzag; the search counts the slowest level")
     progress.step("mapping")
-    budget_s = search_s(options.budget_s)
+    is_long = options.fuse or objective.is_pareto or objective.is_capped
+    budget_s = search_s(options.budget_s, LONG_BUDGET_S if is_long else BUDGET_S)
     alone_s = budget_s / 2 if options.fuse and budget_s is not None else budget_s  # fusing has its part
     question = Question(objective=objective, space=options.space, conventions=asked_conventions(options), budget_s=alone_s)
     if options.mapping is not None:
@@ -229,7 +231,7 @@ def _even(options: MapOptions, layers: list[Layer], chip: Chip) -> GivenMappings
             f"--conventions zigzag searches for --objective {' or '.join(goals)}, in a space of its own and without --store; with --mapping FILE it "
             "costs any mapping"
         )
-    budget_s = search_s(options.budget_s)
+    budget_s = search_s(options.budget_s, BUDGET_S)
     stop = None if budget_s is None else perf_counter() + budget_s
     mappings, rules = even_mappings([layer.nest for layer in layers], chip, goals[options.objective], stop=stop), asked_conventions(options)
     pairs = zip(mappings, layers, strict=True)
@@ -265,9 +267,9 @@ def check_budget(budget_s: float | None) -> None:
         raise InputError(f"--budget is {budget_s:g} seconds; it must be above 0")
 
 
-def search_s(budget_s: float | None) -> float | None:
+def search_s(budget_s: float | None, usual_s: float) -> float | None:
     """Seconds of a search: the usual ones where nothing is asked for, None, until all is proven, for infinity."""
-    return BUDGET_S if budget_s is None else None if budget_s == inf else budget_s
+    return usual_s if budget_s is None else None if budget_s == inf else budget_s
 
 
 def chip_of(name: str, unrolling: Path | None = None, energies: Path | None = None) -> Chip:

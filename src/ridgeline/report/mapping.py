@@ -75,8 +75,8 @@ def front(summary: Mapping[str, Any]) -> Figure:
     star = {"color": RED, "size": 16, "symbol": "star"}
     chosen = summary["total"]
     figure.add_scatter(x=[chosen["energy_pj"] * 1e-6], y=[chosen["cycles"]], mode="markers", marker=star, name="least energy × delay")
-    figure.update_xaxes(title="energy, µJ", tickformat=",.4~g")
-    figure.update_yaxes(title="cycles", tickformat=",.4~g")
+    figure.update_xaxes(title="energy, µJ")
+    figure.update_yaxes(title="cycles")
     return _dressed(figure)
 
 

@@ -1,14 +1,12 @@
 """Every example of the documentation runs and prints what it says."""
 
 import doctest
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.cli.command import run
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -30,14 +28,12 @@ def test_python_examples(page):
 
 
 @pytest.mark.parametrize(("command", "printed"), [pair for page in PAGES for pair in commands(page)])
-def test_commands(command, printed, tmp_path):
+def test_commands(command, printed, tmp_path, capsys, monkeypatch):
     program, *arguments = shlex.split(command)
     assert program == "ridgeline", f"only ridgeline's own commands stand in console blocks, not {program}"
-    environment = os.environ | {"COLUMNS": "100"}
-    arguments = [str(tmp_path / part) if part.startswith("build/") else part for part in arguments]
-    done = subprocess.run(
-        [sys.executable, "-m", "ridgeline", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    found = done.stdout.replace(f"{tmp_path}/", "")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(ROOT)
+    status, out, err = run(capsys, *[tmp_path / part if part.startswith("build/") else part for part in arguments])
+    assert status == 0, err
+    found = out.replace(f"{tmp_path}/", "")
     assert doctest.OutputChecker().check_output(printed, found, OPTIONS), found

@@ -24,7 +24,7 @@ from ridgeline.hardware.chip import Chip
 from ridgeline.mapping.loops import Conventions
 from ridgeline.mapping.search import kernel
 from ridgeline.mapping.search.front import Chosen, choose
-from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_EDP, LEAST_ENERGY, Covered, Found, Goal
+from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_ENERGY, Covered, Found, Goal
 from ridgeline.mapping.search.space import SpaceName
 from ridgeline.mapping.search.study import Point, Progress, Study
 
@@ -190,9 +190,6 @@ def _search(study: Study, objective: Objective) -> tuple[list[Found], float]:
         return _lexicographic(study, LEAST_ENERGY)
     if objective.energy_power == 0:
         return _lexicographic(study, LEAST_CYCLES)
-    if len(study.nests) == 1 and objective.energy_power == objective.cycles_power == 1:
-        found = study.solve([LEAST_EDP])
-        return found, found[0].gap
     return _product(study, objective)
 
 

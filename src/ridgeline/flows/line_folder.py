@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -37,14 +38,16 @@ def write_line(
 ) -> None:  # fmt: skip
     """`codes` are images of the network's inputs, which go through the golden networks of all boards. Raises CheckFailedError when that gives other
     bytes than the whole golden network."""
+    from ridgeline.backends.rtl import emit
     from ridgeline.report.line import LineReport, render_line
     from ridgeline.report.trace import trace
 
     tensors = {port.tensor: port.to_tensor(codes[port.name], graph.tensors[port.tensor]) for port in graph.inputs}
+    verilog = cache(emit)  # boards may have the same engine
     for number, (piece, choice, device) in enumerate(zip(line.graphs, line.designs, devices, strict=True), start=1):
         progress.step(f"writing board {number} of {len(devices)}")
         inputs = {port.name: port.to_array(tensors[port.tensor]) for port in piece.inputs}
-        outputs = _write_board(folder / board_folder(number), piece, choice, device, inputs)
+        outputs = _write_board(folder / board_folder(number), piece, choice, device, inputs, verilog=verilog(choice.engine, choice.copies))
         tensors |= {port.tensor: port.to_tensor(outputs[port.name], graph.tensors[port.tensor]) for port in piece.outputs}
     progress.step("comparing the line with the whole golden network")
     _check(graph, codes, {port.name: port.to_array(tensors[port.tensor]) for port in graph.outputs})
@@ -56,11 +59,12 @@ def write_line(
     (folder / REPORT).write_text(render_line(report), encoding="utf-8")
 
 
-def _write_board(folder: Path, piece: Graph, choice: Choice, device: Device, inputs: Mapping[str, Array]) -> dict[str, Array]:
+def _write_board(
+    folder: Path, piece: Graph, choice: Choice, device: Device, inputs: Mapping[str, Array], *, verilog: Mapping[str, str]
+) -> dict[str, Array]:  # fmt: skip
     """What the board's golden network gives for `inputs`, by port."""
     from ridgeline.algorithm.onnx.golden import boundary_names, golden
     from ridgeline.algorithm.onnx.runtime import run
-    from ridgeline.backends.rtl import emit
     from ridgeline.explore.space import device_timing
     from ridgeline.mapping.lower import lower
 
@@ -71,7 +75,7 @@ def _write_board(folder: Path, piece: Graph, choice: Choice, device: Device, inp
     (folder / files.PROGRAM).write_bytes(program.image())
     files.write_json(files.describe(program, piece, boundary_names(piece), timing, device.name), folder / files.DESIGN)
     files.write_json(files.predicted(choice.prediction), folder / files.PREDICTION)
-    for path, text in emit(choice.engine, choice.copies).items():
+    for path, text in verilog.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     outputs = run(model, inputs)

@@ -7,9 +7,9 @@ from fractions import Fraction
 
 import pytest
 
-from ridgeline.backends.rtl import emit
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping.schedule import DramTiming
+from ridgeline.testing import hardware
 from ridgeline.tools import simulator
 
 DRAM = DramTiming(bytes_per_cycle=Fraction(12), read_latency_cycles=21, write_latency_cycles=9)
@@ -30,5 +30,5 @@ ENGINE = Engine(
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     with (tmp_path_factory.getbasetemp().parent / "engine.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        simulator.build(emit(ENGINE), ENGINE.bus_bytes, tmp_path_factory.mktemp("simulator"))
+        simulator.build(hardware.verilog(ENGINE), ENGINE.bus_bytes, tmp_path_factory.mktemp("simulator"))
     return ENGINE

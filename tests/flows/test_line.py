@@ -12,6 +12,7 @@ from tests.flows import tiny
 
 from ridgeline.algorithm.cut import crossing_bytes, sections
 from ridgeline.algorithm.onnx.runtime import run as run_onnx
+from ridgeline.backends.rtl import emit
 from ridgeline.errors import CheckFailedError, DoesNotFitError, InputError
 from ridgeline.explore.line import Explored, Line
 from ridgeline.flows.design import Design, Predicted, read_json
@@ -113,8 +114,9 @@ def test_a_board_in_verilog(lined: Lined, options: Options, tmp_path_factory: py
     assert found.summary["cycles"]["predicted"] == lined.line.designs[1].cycles
 
 
-def test_the_same_again(lined: Lined, options: Options, tmp_path: Path) -> None:
+def test_the_same_again(lined: Lined, options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same files but for the search's seconds, which are no part of the designs."""
+    monkeypatch.setattr("ridgeline.backends.rtl.emit", emit)
     explore_boards(options, out=tmp_path / "again")
     first = sorted(path.relative_to(options.out) for path in options.out.rglob("*") if path.is_file())
     assert first == sorted(path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*") if path.is_file())

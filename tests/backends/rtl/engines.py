@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-from ridgeline.backends.rtl import emit
 from ridgeline.hardware.engine.engine import Engine
 
 SMALL = Engine(lanes_out=4, lanes_in=8, bus_bytes=4, activation_bytes=8192, weight_bytes=8192, output_bytes=4096, accumulator_depth=64)
@@ -17,9 +14,3 @@ ENGINES = {
         lanes_out=8, lanes_in=4, taps=4, bus_bytes=32, activation_bytes=8192, weight_bytes=8192, output_bytes=4096, accumulator_depth=32
     ),
 }
-
-
-@cache
-def emitted(engine: Engine) -> dict[str, str]:
-    """Its Verilog, made once a process; not to be changed."""
-    return emit(engine)

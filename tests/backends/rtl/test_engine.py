@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.backends.rtl.engines import ENGINES, SMALL, emitted
+from tests.backends.rtl.engines import ENGINES, SMALL
 from tests.backends.rtl.programs import random_program
 
 from ridgeline.backends.rtl import emit
@@ -20,6 +20,7 @@ from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping import interpreter
 from ridgeline.mapping.program import Opcode, Program
 from ridgeline.mapping.schedule import DramTiming
+from ridgeline.testing import hardware
 from ridgeline.tools import simulator as tools
 from ridgeline.tools import verilator
 from ridgeline.tools.simulator import Event, Job, Region, Simulator, Stalls, build, simulate
@@ -58,7 +59,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="module")
 def simulator(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Simulator:
-    return build(emitted(engine), engine.bus_bytes, tmp_path_factory.mktemp("engine"))
+    return build(hardware.verilog(engine), engine.bus_bytes, tmp_path_factory.mktemp("engine"))
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -104,7 +105,7 @@ def test_a_second_start_needs_no_reset(tmp_path: Path, monkeypatch: pytest.Monke
     program = random_program(SMALL, np.random.default_rng(3), steps=5)
     inputs = np.random.default_rng(4).integers(0, 256, (3, 1024), dtype=np.uint8)
     job = replace(whole_job(program, 7), inputs={Region(name="in", address=0, bytes=1024): inputs})
-    found = simulate(build(emitted(SMALL), SMALL.bus_bytes, tmp_path / "build"), job, tmp_path)
+    found = simulate(build(hardware.verilog(SMALL), SMALL.bus_bytes, tmp_path / "build"), job, tmp_path)
     assert [run.done for run in found.runs] == [True] * 3
     assert found.violations == ()
     for values, dram in zip(inputs, found.dumps["all"], strict=True):
@@ -112,11 +113,11 @@ def test_a_second_start_needs_no_reset(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_the_same_engine_gives_the_same_bytes() -> None:
-    assert emit(SMALL) == emitted(SMALL)
+    assert emit(SMALL) == hardware.verilog(SMALL)
 
 
 def test_the_text_names_modules_and_signals_and_no_path() -> None:
-    (path, text), *rest = emitted(SMALL).items()
+    (path, text), *rest = hardware.verilog(SMALL).items()
     assert (path, rest) == ("rtl/ridgeline_engine.v", [])
     assert re.search(r"^module ridgeline_engine\(", text, re.MULTILINE)
     for unit in ("fetch", "loader", "weights", "mac", "activations", "array", "drain", "storer", "dispatch"):
@@ -128,12 +129,12 @@ def test_the_text_names_modules_and_signals_and_no_path() -> None:
 
 
 def test_lint_finds_nothing(engine: Engine, tmp_path: Path) -> None:
-    assert lint(emitted(engine), "ridgeline_engine", tmp_path) == ()
+    assert lint(hardware.verilog(engine), "ridgeline_engine", tmp_path) == ()
 
 
 def test_several_engines_side_by_side(tmp_path: Path) -> None:
     files = emit(SMALL, 3)
     assert sorted(files) == ["rtl/ridgeline_engine.v", "rtl/ridgeline_engines.v"]
-    assert files["rtl/ridgeline_engine.v"] == emitted(SMALL)["rtl/ridgeline_engine.v"]
+    assert files["rtl/ridgeline_engine.v"] == hardware.verilog(SMALL)["rtl/ridgeline_engine.v"]
     assert lint(files, "ridgeline_engines", tmp_path) == ()
     assert f"input [COPIES*{8 * SMALL.bus_bytes}-1:0] m_axi_rdata" in files["rtl/ridgeline_engines.v"]

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.backends.rtl.engines import SMALL, emitted
+from tests.backends.rtl.engines import SMALL
 
 from ridgeline.backends.rtl import emit
 from ridgeline.backends.rtl.emit import PATH
 from ridgeline.backends.rtl.levels import verilog
 from ridgeline.hardware.engine.timing import accumulate_latency, weight_latency
+from ridgeline.testing import hardware
 from ridgeline.tools.verilator import lint
 
 # ANT (MICRO'22): sign, then flint of 3 bits; and the codes of two's complement.
@@ -38,7 +39,7 @@ def test_lint_finds_nothing(tmp_path: Path) -> None:
 
 
 def test_dense_engines_have_none_of_it() -> None:
-    text = emitted(SMALL)[PATH]
+    text = hardware.verilog(SMALL)[PATH]
     assert not re.search(r"ridgeline_level|weight_format|sparsity|\bplace_|places|packed", text)
 
 

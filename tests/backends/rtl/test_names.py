@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from tests.backends.rtl.engines import ENGINES, emitted
+from tests.backends.rtl.engines import ENGINES
 
 from ridgeline.backends.rtl.names import with_port_names
+from ridgeline.testing import hardware
 
 PARTS = r"""
 module unit(a, \port$7$3 , \port$9$0 );
@@ -40,7 +41,7 @@ def test_a_name_that_is_taken_gets_a_number() -> None:
 
 def test_every_port_of_the_engine_has_a_name() -> None:
     for engine in ENGINES.values():
-        for verilog in emitted(engine).values():
+        for verilog in hardware.verilog(engine).values():
             assert not re.search(r"port\$\d", verilog)
             for module in re.findall(r"^module .*?^endmodule", verilog, re.MULTILINE | re.DOTALL):
                 declared = re.findall(r"^  (?:input|output) (?:\[\d+:0\] )?(\\\S+ |\w+)", module, re.MULTILINE)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.backends.rtl.engines import ENGINES, emitted
+from tests.backends.rtl.engines import ENGINES
 
 from ridgeline.hardware.engine import timing
 from ridgeline.hardware.engine.engine import Engine
 from ridgeline.mapping.program import Compute, End, Load, Mode, Program, Store, Target
 from ridgeline.mapping.schedule import DramTiming
+from ridgeline.testing import hardware
 from ridgeline.tools.simulator import Event, Job, Simulator, build, simulate
 
 ENTRY = 1 << 16
@@ -28,7 +29,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="module")
 def simulator(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Simulator:
-    return build(emitted(engine), engine.bus_bytes, tmp_path_factory.mktemp("engine"))
+    return build(hardware.verilog(engine), engine.bus_bytes, tmp_path_factory.mktemp("engine"))
 
 
 @dataclass(frozen=True, kw_only=True)

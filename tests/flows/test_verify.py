@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ridgeline.flows.build import Built
 from ridgeline.flows.design import Design, read_json
 from ridgeline.flows.verify import verify
 from ridgeline.mapping.program import INSTRUCTION_BYTES, Load, decode, encode
+from ridgeline.tools import verilator
 from ridgeline.tools.simulator import Simulation
 
 
@@ -35,6 +37,12 @@ def around(text: str, *, replaced: dict[str, str], body: str) -> str:
     inside = ", ".join(f".{name}({replaced.get(name, name)})" for _, _, name in ports)
     renamed = text.replace("module ridgeline_engine(", "module inner_engine(")
     return f"{renamed}\nmodule ridgeline_engine({header});\n{body}\n  inner_engine inner({inside});\nendmodule\n"
+
+
+@pytest.fixture
+def unoptimised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few thousand cycles do not repay a compiler that optimises."""
+    monkeypatch.setattr(verilator, "build", partial(verilator.build, opt="-O0"))
 
 
 def test_what_build_made_is_right(built: Built) -> None:
@@ -86,11 +94,13 @@ def test_a_flipped_byte_of_a_dump_is_found(built: Built, monkeypatch: pytest.Mon
     assert re.match(pattern, found.failure or "")
 
 
+@pytest.mark.usefixtures("unoptimised")
 def test_a_harmless_edit_passes_whatever_lint_says(copy: Path) -> None:
     edited(copy, lambda text: around(text, replaced={}, body="  wire [3:0] narrow = 8'hff;  // a width that lint warns of"))
     assert verify(copy).failure is None
 
 
+@pytest.mark.usefixtures("unoptimised")
 def test_a_wrong_edit_is_found(copy: Path) -> None:
     body = "  wire [63:0] right;\n  assign m_axi_wdata = right ^ 64'h1;"
     edited(copy, lambda text: around(text, replaced={"m_axi_wdata": "right"}, body=body))

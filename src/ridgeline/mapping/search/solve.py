@@ -38,7 +38,7 @@ HURRIED_LOOK = 20  # states of a slot that go on at first where time is short
 SHORT_S = 1.0  # time that is
 WIDTHS = (200, 1_500, 12_000, 100_000)  # states of a slot that go on: a state takes 1 or 2 KB, and four times as many grow from them
 HEAVY = 100_000  # the width from which one space is searched at a time, for memory
-VARIED = WIDTHS[1]  # the width that is tried again, half of the states that go on being of different spatial factors
+VARIED = WIDTHS[1]  # the width up to which each is tried again, half of the states that go on being of different spatial factors
 PARALLEL = 1_000  # states of a slot from which it is worth the threads
 THREADS = 2
 HURRIED = (1, 20)  # states that go on once the budget is spent: to end, or to find a first mapping
@@ -266,14 +266,14 @@ class _Run:
         return self.stop is not None and perf_counter() > self.stop and (self.found is not None or self.looks == 2)
 
     def search_all(self) -> None:
-        """With growing widths, until every space is proven to hold nothing better; before the long looks, one of another kind. Spaces where the
-        tensors of a level hold the tiles of different loops, which seldom hold better mappings, come a width later."""
+        """With growing widths, until every space is proven to hold nothing better; the short looks twice, each kind finding what the other does not.
+        Spaces where the tensors of a level hold the tiles of different loops, which seldom hold better mappings, come a width later."""
         even = [space for space in self.prepared.spaces if space.is_even]
         others = [space for space in self.prepared.spaces if not space.is_even]
         hurried = self.stop is not None and self.stop - perf_counter() < SHORT_S
         widths = (HURRIED_LOOK, *WIDTHS) if hurried else WIDTHS
         for width, behind in zip(widths, (None, *widths), strict=False):
-            for self.varied in (False, True) if width == VARIED else (False,):
+            for self.varied in (False, True) if width <= VARIED else (False,):
                 for space in even:
                     self._search_open(space, width)
             self.varied = False

@@ -283,7 +283,8 @@ class _Run:
             if proven:
                 for later in dict.fromkeys((widths[0], *widths[widths.index(width) :])):
                     self._search_others(others, later)
-                break
+                return
+        self._search_others(others, widths[-1])
 
     def _search_others(self, others: Sequence[Space], width: int) -> None:
         """Side by side."""

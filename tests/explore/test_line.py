@@ -1,5 +1,6 @@
 """A line's search against every partition, with times that are made up; and its bounds and its pruned search against the whole one."""
 
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -116,6 +117,7 @@ def test_more_boards_than_layers(boards: list[Device]) -> None:
         explore_line(graph, boards, 1e9, objective="latency", search=MadeUp(np.random.default_rng(1)).search)
 
 
+@cache
 def integer(name: str) -> Graph:
     network = read_network(zoo.reduced(name).SerializeToString(deterministic=True))
     return quantise(network.graph, noise(network.graph, np.random.default_rng(1)))

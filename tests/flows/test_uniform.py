@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.flows import tiny
 
+from ridgeline.algorithm import zoo
 from ridgeline.errors import DoesNotFitError, InputError, UnsupportedError
 from ridgeline.explore.uniform import layers_of
 from ridgeline.flows.explore import explore
@@ -60,8 +61,10 @@ def test_kernel_rows_over_the_lanes_help_the_first_layer() -> None:
     assert channels > row > window
 
 
-def test_a_batch_serves_the_fully_connected_layers() -> None:
-    one, many = (explored("alexnet", device="ku060", format="fixed16", batch=batch).summary for batch in (None, 32))
+def test_a_batch_serves_the_fully_connected_layers(tmp_path: Path) -> None:
+    network = tmp_path / "alexnet.onnx"
+    network.write_bytes(zoo.reduced("alexnet").SerializeToString(deterministic=True))
+    one, many = (explored(str(network), device="ku060", format="fixed16", batch=batch).summary for batch in (None, 32))
     dense = [next(row["gops"] for row in summary["per_layer"] if row["name"] == "fc6") for summary in (one, many)]
     assert dense[1] > 5 * dense[0]
     assert many["fully_connected"] == "weight-major"

@@ -78,6 +78,7 @@ def _state(axes: int, slots: int, levels: int, boundaries: int) -> np.dtype[Any]
         ("steps", np.float64),  # of every mapping that grows from it, at least
         ("least_energy", np.float64),  # of every mapping that grows from it
         ("least_cycles", np.float64),
+        ("unrolling", np.int32),  # which choice of spatial factors
         ("stays", np.int8),  # whether it is a state still: not where a loop over the axis at hand must be added
         ("cycles", np.float64, (levels, 2)),  # read and write cycles of each level
         ("amount", np.float64, (boundaries, 3)),  # elements over all tiles of a boundary that is placed
@@ -852,11 +853,12 @@ def _find_room(p, tiles, slot, axis, first, room):
 
 
 @njit(cache=True, nogil=True)
-def _begin_all(problems, pool, factors, slots, rooms):
-    """States with so many instances (states, slots of the array, axes), and no loop in time."""
+def _begin_all(problems, pool, chosen, factors, slots, rooms):
+    """States of the chosen of all choices of spatial factors (choices, slots of the array, axes), and no loop in time."""
     p, room = problems[0], rooms[0]
     for i in range(len(pool)):
-        _begin(p, pool[i], factors[i], slots, room)
+        _begin(p, pool[i], factors[chosen[i]], slots, room)
+        pool[i].unrolling = chosen[i]
 
 
 @njit(cache=True, nogil=True)

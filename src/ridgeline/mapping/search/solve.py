@@ -195,15 +195,14 @@ def _with_small_tiles(current: Array, most: int) -> Array:
     return np.concatenate([np.arange(most), most + np.argsort(tiles, kind="stable")])
 
 
-def _with_others(unrolled: Array, most: int) -> Array:
+def _with_others(unrollings: Array, most: int) -> Array:
     """Behind so many, the best of each choice of spatial factors, then the second best of each, and so on: what an unrolling costs shows at different
     levels."""
-    rows = np.ascontiguousarray(unrolled[most:]).reshape(len(unrolled) - most, -1)
-    _, kinds = np.unique(rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).reshape(-1), return_inverse=True)
+    kinds = unrollings[most:]
     together = np.argsort(kinds, kind="stable")
     starts = np.searchsorted(kinds[together], kinds[together])
-    places = np.empty(len(rows), np.int64)
-    places[together] = np.arange(len(rows)) - starts
+    places = np.empty(len(kinds), np.int64)
+    places[together] = np.arange(len(kinds)) - starts
     return np.concatenate([np.arange(most), most + np.argsort(places, kind="stable")])
 
 
@@ -361,7 +360,7 @@ class _Run:
             self._set_aside(space, self._least(space, self.prepared.steps[len(promised)]))
         chosen = ordered[:count][promised[ordered[:count]] < self.most]
         pool, slots = np.empty(len(chosen), space.state), np.array(space.spread_slots, np.int64)
-        kernel.begin(space.problems, pool, self.prepared.unrolled[chosen], slots, np.zeros(1, kernel.ROOM))
+        kernel.begin(space.problems, pool, chosen, self.prepared.unrolled, slots, np.zeros(1, kernel.ROOM))
         return pool
 
     def _promised(self, space: Space, width: int) -> Array:
@@ -471,7 +470,7 @@ class _Run:
         if self.found is None and self.looks and limit > 1:
             ordered = _with_small_tiles(pool["current"][places], most)
         elif self.varied and limit > 1:
-            ordered = _with_others(pool["factors"][:, step.space.spread_slots][places], most)
+            ordered = _with_others(pool["unrolling"][places], most)
         else:
             ordered = np.arange(len(places))
         self._set_aside(step.space, float(values[ordered[limit:]].min()))

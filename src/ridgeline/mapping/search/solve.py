@@ -44,6 +44,7 @@ THREADS = 2
 HURRIED = (1, 20)  # states that go on once the budget is spent: to end, or to find a first mapping
 UNROLLED = 8_000  # choices of spatial factors that are begun at once
 PIECE = 10_000  # states that are looked at at once: a budget is looked at in between
+KEPT_BUFFERS = 4
 ROOM = 1_000  # states more than there are, at least, where states grow
 SLACK = 1e-9  # of float sums, relative
 
@@ -135,16 +136,40 @@ def prepare(nest: Nest, chip: Chip, space: SpaceName, conventions: Conventions, 
     return Prepared(spaces=every, is_part=is_part, unrolled=unrolled[order], steps=steps[order], skipped=skipped, least=least_of)
 
 
+@dataclass(slots=True)
+class Buffers:
+    """Room for states that several searches use again: to be given new memory takes longer than what is done with it."""
+
+    free: list[Array] = field(default_factory=list[Array])
+    lock: Lock = field(default_factory=Lock)
+
+    def take(self, state: np.dtype[Any], size: int) -> Array:
+        """The smallest that is large enough; else a new one, the next power of two of states."""
+        with self.lock:
+            fitting = [place for place, buffer in enumerate(self.free) if buffer.dtype == state and len(buffer) >= size]
+            if fitting:
+                return self.free.pop(min(fitting, key=lambda place: len(self.free[place])))
+        return np.empty(1 << (size - 1).bit_length(), state)
+
+    def give(self, buffer: Array) -> None:
+        with self.lock:
+            self.free.append(buffer)
+            if len(self.free) > KEPT_BUFFERS:
+                self.free.pop(min(range(len(self.free)), key=lambda place: self.free[place].nbytes))
+
+
 def best_mapping(
     nest: Nest, chip: Chip, goal: Goal, *, space: SpaceName = "full", conventions: Conventions | None = None, stop: float | None = None,
     known: Sequence[tuple[LoopMapping, Estimate]] = (), prepared: Prepared | None = None, stopped: Event | None = None,
+    buffers: Buffers | None = None,
 ) -> Found:  # fmt: skip
     """Of one layer. `stop` is a time of `perf_counter` at which the best so far is returned with its gap; `known` are mappings to start from;
-    `prepared` is what `prepare` makes of the same arguments. Once `stopped` is set, KeyboardInterrupt is raised. Raises DoesNotFitError where no
-    mapping fits the chip and the caps, and what `prepare` raises."""
+    `prepared` is what `prepare` makes of the same arguments; `buffers` are those of other searches, too. Once `stopped` is set, KeyboardInterrupt is
+    raised. Raises DoesNotFitError where no mapping fits the chip and the caps, NotInTimeError where none was found before `stop`, and what `prepare`
+    raises."""
     start = perf_counter()
     prepared = prepared or prepare(nest, chip, space, conventions or Conventions(), stop)
-    run = _Run(goal=goal, stop=stop, prepared=prepared, stopped=stopped or Event())
+    run = _Run(goal=goal, stop=stop, prepared=prepared, stopped=stopped or Event(), buffers=buffers or Buffers())
     for pair in known:
         run.offer(*pair)
     run.search_all()
@@ -241,8 +266,9 @@ _heavy = Lock()  # of this process: whoever searches with a great width
 class _Run:
     """The state of one search: the best so far, and what has been set aside."""
 
-    def __init__(self, goal: Goal, stop: float | None, prepared: Prepared, stopped: Event) -> None:
+    def __init__(self, goal: Goal, stop: float | None, prepared: Prepared, stopped: Event, buffers: Buffers) -> None:
         self.goal = goal
+        self.buffers = buffers
         self.stopped = stopped
         self.prepared = prepared
         self.stop = stop
@@ -256,7 +282,6 @@ class _Run:
         self.left_out = self._least_left_out()
         self.inexact = inf  # the least bound of a mapping that costs more than its bound
         self.covered = Covered()
-        self._buffers: list[Array] = []
         self._lock = Lock()  # spaces and orders are tried side by side
 
     @property
@@ -403,7 +428,7 @@ class _Run:
         cursors, scratch = np.zeros(1, kernel.CURSOR), np.empty(1, pool.dtype)
         cursor = cursors[0]
         cursor["order"], cursor["step"], cursor["place"] = *turns, -1
-        buffer, stop = self._buffer(pool.dtype, 8 * step.width + 2 * len(pool) + ROOM), kernel.PAUSED
+        buffer, stop = self.buffers.take(pool.dtype, 8 * step.width + 2 * len(pool) + ROOM), kernel.PAUSED
         while stop != kernel.DONE:
             if self.stopped.is_set():
                 raise KeyboardInterrupt
@@ -421,21 +446,13 @@ class _Run:
             elif stop == kernel.MANY or self.late:
                 self._trim(step, buffer, cursors)
         grown = _taken(buffer, self._narrowed(step, buffer[: cursor["made"]]))
-        self._buffers.append(buffer)
+        self.buffers.give(buffer)
         return grown
 
     def _count(self, cursor: Any) -> None:
         """Adds what a cursor has counted."""
         self._add(Covered(**{name: int(cursor[name]) for name in ("counted", "large", "bounded", "merged")}))
         cursor["counted"] = cursor["large"] = cursor["bounded"] = cursor["merged"] = 0
-
-    def _buffer(self, state: np.dtype[Any], size: int) -> Array:
-        """Room for so many states, used again if it is enough: new memory takes longer than what is done with it."""
-        try:
-            buffer = self._buffers.pop()
-        except IndexError:
-            buffer = np.empty(0, state)
-        return buffer if buffer.dtype == state and len(buffer) >= size else np.empty(size, state)
 
     def _trim(self, step: _Step, buffer: Array, cursors: Array) -> None:
         """Of the states that are done with an axis, sets the least promising aside; once time is up, of those that wait for it too."""

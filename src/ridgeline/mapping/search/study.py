@@ -14,7 +14,18 @@ from ridgeline.algorithm.nest import Nest
 from ridgeline.hardware.chip import Chip
 from ridgeline.mapping.estimate import Estimate
 from ridgeline.mapping.loops import Conventions, LoopMapping
-from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_ENERGY, Covered, Found, Goal, Prepared, best_mapping, prepare, side_by_side
+from ridgeline.mapping.search.solve import (
+    LEAST_CYCLES,
+    LEAST_ENERGY,
+    Buffers,
+    Covered,
+    Found,
+    Goal,
+    Prepared,
+    best_mapping,
+    prepare,
+    side_by_side,
+)
 from ridgeline.mapping.search.space import SpaceName
 
 SMALL_SHARE = 0.1  # of the mean: the least of the time that a layer gets
@@ -40,6 +51,7 @@ class Study:
     known: list[list[tuple[LoopMapping, Estimate]]] = field(default_factory=list[list[tuple[LoopMapping, Estimate]]])
     covered: Covered = field(default_factory=Covered)
     stopped: Event = field(default_factory=Event)
+    buffers: Buffers = field(default_factory=Buffers)
     lock: Lock = field(default_factory=Lock)
     solved: set[Goal] = field(default_factory=set[Goal])  # goals that were those of all nests
     least: list[Point] = field(init=False)  # energy and cycles that no mapping of a nest goes below
@@ -78,8 +90,9 @@ class Study:
             latest = None if self.stop is None else self.start + PREPARED_SHARE * (self.stop - self.start)
             self.prepared[number] = prepare(self.nests[number], self.chip, self.space, self.conventions, latest)
         found = best_mapping(
-            self.nests[number], self.chip, goal, stop=stop, known=self.known[number], prepared=self.prepared[number], stopped=self.stopped
-        )
+            self.nests[number], self.chip, goal, stop=stop, known=self.known[number], prepared=self.prepared[number], stopped=self.stopped,
+            buffers=self.buffers,
+        )  # fmt: skip
         self.known[number].append((found.mapping, found.estimate))
         energy, cycles = self.least[number]
         bound = found.worth * (1 - found.gap)

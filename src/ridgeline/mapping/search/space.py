@@ -9,7 +9,7 @@ and `full` take every unrolling that the chip's constraints allow.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import combinations, pairwise, permutations, product
 from math import ceil, inf, prod
@@ -71,6 +71,7 @@ class Space:
     problems: Array  # one, of kernel.PROBLEM
     modes: Array  # (slots, axes)
     orders: tuple[tuple[Order, ...], ...]
+    tables: dict[int, tuple[Array, Array]] = field(default_factory=dict[int, tuple[Array, Array]])  # what `ordered` has made
 
     def mapping(self, factors: Array, order: Array) -> LoopMapping:
         """The mapping that a state of the search stands for."""
@@ -92,12 +93,14 @@ class Space:
 
     def ordered(self, slot: int) -> tuple[Array, Array]:
         """The axes of every order of a slot in time (orders, axes), -1 where there are no more; and whether each is needed."""
-        orders = self.orders[slot]
-        axes, needed = np.full((len(orders), len(self.axes)), -1), np.zeros((len(orders), len(self.axes)), np.bool_)
-        for row, order in enumerate(orders):
-            axes[row, : len(order.axes)] = order.axes
-            needed[row, : len(order.axes)] = [axis in order.needed for axis in order.axes]
-        return axes, needed
+        if slot not in self.tables:
+            orders = self.orders[slot]
+            axes, needed = np.full((len(orders), len(self.axes)), -1), np.zeros((len(orders), len(self.axes)), np.bool_)
+            for row, order in enumerate(orders):
+                axes[row, : len(order.axes)] = order.axes
+                needed[row, : len(order.axes)] = [axis in order.needed for axis in order.axes]
+            self.tables[slot] = axes, needed
+        return self.tables[slot]
 
     @property
     def problem(self) -> Any:
@@ -311,8 +314,8 @@ def _fill_boundaries(problem: Any, chip: Chip, slots: Sequence[Slot]) -> None:
         ends[level] = (*ends.get(level, ()), tensor)
     rows = [*placed, *((level, tensors, last) for level, tensors in sorted(ends.items()))]
     problem["boundaries"], problem["rows"] = len(placed), len(rows)
-    for field in ("parent", "child", "innermost", "before", "prior"):
-        problem[field] = -1
+    for name in ("parent", "child", "innermost", "before", "prior"):
+        problem[name] = -1
     for row, (level, tensors, slot) in enumerate(rows):
         problem["boundary_level"][row], problem["boundary_slot"][row] = level, slot
         problem["kept"][row] = [tensor in tensors for tensor in TENSORS]
@@ -363,8 +366,8 @@ def _fill_problem(problem: Any, nest: Nest, chip: Chip, conventions: Conventions
         "write_cycles": [1 / level.write_bits_per_cycle if level.write_bits_per_cycle else 0.0 for level in levels],
         "one_port": [level.one_port for level in levels],
     }
-    for field, row in values.items():
-        problem[field][: len(levels)] = row
+    for name, row in values.items():
+        problem[name][: len(levels)] = row
     problem["widths"] = [widths.input, widths.weight, widths.output, widths.partial]
     for rule in ("slide", "boxes", "refill_all", "drain_reads"):
         problem[rule] = getattr(conventions, rule)

@@ -60,7 +60,7 @@ def _gaussian() -> list[Row]:
         found = quantise(values, read_format(name), search=search).sqnr_db(values)
         label = "int4 of levels +-7 (e1m2)" if name == "e1m2" else name
         figure = f"{label}: SQNR of 1 M Gaussian values"
-        rows.append(Row(figure=figure, value=f"{found:.2f} dB", target=f"{wanted} +- .1", worst="-", holds=abs(found - wanted) <= 0.1))
+        rows.append(Row(figure=figure, value=f"{found:.2f} dB", target=f"{wanted} +- .1", worst="-", holds=bool(abs(found - wanted) <= 0.1)))
     return rows
 
 

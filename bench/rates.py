@@ -85,7 +85,7 @@ def _left_out() -> list[Row]:
             value=f"mean error {100 * _mean(errors):.1f} %",
             target="below a flat 2",
             worst=f"{100 * worst[0]:+.0f} %, {worst[1]}",
-            holds=_mean(errors) < means["a flat 2"],
+            holds=bool(_mean(errors) < means["a flat 2"]),
             peer=", ".join(f"{name} {100 * value:.1f} %" for name, value in means.items()),
         )
     ]
@@ -131,7 +131,7 @@ def _layers() -> list[Row]:
                 value=", ".join(f"{name} {value:.4g}" for name, value in times.items()),
                 target="int8 at most half of bfloat16's",
                 worst=f"{perf_counter() - start:.0f} s of search",
-                holds=times["int8"] <= 0.51 * times["bfloat16"],
+                holds=bool(times["int8"] <= 0.51 * times["bfloat16"]),
             )
         )
     return rows
@@ -152,7 +152,7 @@ def _bitmaps() -> Row:
         value=f"{speed(steps):.2f} times fewer in {took:.2f} s",
         target=f"<= {1 / (0.25 * 0.5):.0f}, what is not zero",
         worst=f"{steps.sparse:,} of {steps.dense:,}",
-        holds=1 <= speed(steps) <= 8,
+        holds=bool(1 <= speed(steps) <= 8),
     )
 
 
@@ -177,5 +177,5 @@ def _mixed_widths() -> Row:
         value=f"{100 * abs(worst[0]):.4f} % apart at most",
         target="<= 0.1 %",
         worst=f"{worst[1]}; {perf_counter() - start:.0f} s",
-        holds=abs(worst[0]) <= 1e-3,
+        holds=bool(abs(worst[0]) <= 1e-3),
     )

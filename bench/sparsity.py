@@ -56,7 +56,7 @@ def _throughput() -> Row:
         value=f"{values.nbytes / seconds / 1e6:.0f} MB/s, peak {held:.2f} x the tensor",
         target=">= 300 MB/s, <= 2 x",
         worst=f"equal to numpy on {part.nbytes / 1e6:.0f} MB: {'yes' if equal else 'NO'}",
-        holds=equal and values.nbytes / seconds >= 300e6 and held <= 2,
+        holds=bool(equal) and values.nbytes / seconds >= 300e6 and held <= 2,
         peer=f"numpy {part.nbytes / slow / 1e6:.0f} MB/s",
     )
 
@@ -82,7 +82,7 @@ def _energy(name: str, due: float) -> Row:
         value=f"{found:.4f}",
         target=f"{due} +- .002",
         worst="-",
-        holds=abs(found - due) < 0.002,
+        holds=bool(abs(found - due) < 0.002),
     )
 
 
@@ -93,7 +93,7 @@ def _steps() -> Row:
         a, b = rng.random((m, k)) < rng.random() / 2, rng.random((k, n)) < rng.random() / 2
         wrong += steps(a, b).sparse != _walked(a, b)
     return Row(
-        figure="dual-side steps against a walk", value=f"{total - wrong} of {total} equal", target="all", worst="-", holds=wrong == 0
+        figure="dual-side steps against a walk", value=f"{total - wrong} of {total} equal", target="all", worst="-", holds=bool(wrong == 0)
     )
 
 

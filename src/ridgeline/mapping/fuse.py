@@ -19,6 +19,7 @@ from time import perf_counter
 from typing import TypeAlias
 
 import msgspec
+import numpy as np
 
 from ridgeline.algorithm.layers import Layer, Link
 from ridgeline.algorithm.nest import Nest
@@ -27,6 +28,7 @@ from ridgeline.hardware.chip import Chip, Level, Tensor
 from ridgeline.mapping.estimate import Estimate
 from ridgeline.mapping.loops import Conventions, LoopMapping
 from ridgeline.mapping.search import kernel
+from ridgeline.mapping.search.front import unbeaten
 from ridgeline.mapping.search.network import NetworkFound, Objective
 from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_ENERGY, Found, Goal, best_mapping
 from ridgeline.mapping.search.space import SpaceName
@@ -185,10 +187,8 @@ def _joined(front: Sequence[_Label], other: Sequence[_Label]) -> list[_Label]:
 
 def _unbeaten(labels: Sequence[_Label]) -> list[_Label]:
     """By energy; of too many, every so manieth and the ends."""
-    kept: list[_Label] = []
-    for label in sorted(labels, key=lambda label: (label.energy, label.cycles)):
-        if not kept or label.cycles < kept[-1].cycles:
-            kept.append(label)
+    places = unbeaten(np.array([(label.energy, label.cycles) for label in labels]))
+    kept = [labels[int(place)] for place in places]
     if len(kept) > MOST_LABELS:
         kept = [kept[place * (len(kept) - 1) // (MOST_LABELS - 1)] for place in range(MOST_LABELS)]
     return kept

@@ -30,19 +30,25 @@ def points(nest: Nest, chip: Chip, rules: Conventions) -> list[tuple[float, int]
     return [point for place, point in enumerate(ordered) if all(other[1] > point[1] for other in ordered[:place])]
 
 
-@pytest.mark.parametrize("seed", range(25))
-def test_equals_the_best_of_all_choices(seed: int) -> None:
+def three_layers(seed: int) -> tuple[list[Nest], Chip, Conventions]:
+    """Of which the first and the last are equal."""
     rng = np.random.default_rng(seed)
     first, chip, rules = random_small_case(rng)
     second = parse("y c, c m -> y m", axes={"y": int(rng.integers(1, 4)), "c": 2, "m": int(rng.integers(1, 4))}, multiplies=True)
-    fronts = [points(nest, chip, rules) for nest in (first, second, first)]
+    return [first, second, first], chip, rules
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_equals_the_best_of_all_choices(seed: int) -> None:
+    nests, chip, rules = three_layers(seed)
+    fronts = [points(nest, chip, rules) for nest in nests]
     if not all(fronts):
         with pytest.raises(DoesNotFitError, match="no mapping"):
-            map_nests([first, second, first], chip, read_objective("edp"), space="timeloop", conventions=rules)
+            map_nests(nests, chip, read_objective("edp"), space="timeloop", conventions=rules)
         return
     for name in ("energy", "latency", "edp", "energy*latency^2"):
         objective = read_objective(name)
-        found = map_nests([first, second, first], chip, objective, space="timeloop", conventions=rules)
+        found = map_nests(nests, chip, objective, space="timeloop", conventions=rules)
         best = min(objective.worth(sum(p[0] for p in choice), sum(p[1] for p in choice)) for choice in product(*fronts))
         worth = objective.worth(found.energy_pj, found.cycles)
         assert worth == pytest.approx(best, rel=1e-9)
@@ -56,15 +62,13 @@ def sums(fronts: list[list[tuple[float, int]]]) -> list[tuple[float, int]]:
 
 @pytest.mark.parametrize("seed", range(25))
 def test_the_pareto_set_is_that_of_all_choices(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    first, chip, rules = random_small_case(rng)
-    second = parse("y c, c m -> y m", axes={"y": int(rng.integers(1, 4)), "c": 2, "m": int(rng.integers(1, 4))}, multiplies=True)
-    fronts = [points(nest, chip, rules) for nest in (first, second, first)]
+    nests, chip, rules = three_layers(seed)
+    fronts = [points(nest, chip, rules) for nest in nests]
     if not all(fronts):
         return
     ordered = sorted(set(sums(fronts)))
     best = [point for place, point in enumerate(ordered) if all(other[1] > point[1] for other in ordered[:place])]
-    found = map_nests([first, second, first], chip, read_objective("pareto"), space="timeloop", conventions=rules)
+    found = map_nests(nests, chip, read_objective("pareto"), space="timeloop", conventions=rules)
     assert found.gap == 0
     cycles = {point[1] for point in found.front}
     assert cycles <= {point[1] for point in best}
@@ -74,10 +78,8 @@ def test_the_pareto_set_is_that_of_all_choices(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(25))
 def test_within_caps_it_is_the_best_of_all_choices(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    first, chip, rules = random_small_case(rng)
-    second = parse("y c, c m -> y m", axes={"y": int(rng.integers(1, 4)), "c": 2, "m": int(rng.integers(1, 4))}, multiplies=True)
-    fronts = [points(nest, chip, rules) for nest in (first, second, first)]
+    nests, chip, rules = three_layers(seed)
+    fronts = [points(nest, chip, rules) for nest in nests]
     if not all(fronts):
         return
     every = sums(fronts)
@@ -88,9 +90,9 @@ def test_within_caps_it_is_the_best_of_all_choices(seed: int) -> None:
         allowed = [point for point in every if objective.allows(*point)]
         if not allowed:
             with pytest.raises(DoesNotFitError, match="no mappings meet the caps: these layers take at least"):
-                map_nests([first, second, first], chip, objective, space="timeloop", conventions=rules)
+                map_nests(nests, chip, objective, space="timeloop", conventions=rules)
             continue
-        found = map_nests([first, second, first], chip, objective, space="timeloop", conventions=rules)
+        found = map_nests(nests, chip, objective, space="timeloop", conventions=rules)
         assert objective.allows(found.energy_pj, found.cycles)
         assert found.gap == 0
         assert objective.worth(found.energy_pj, found.cycles) == pytest.approx(min(objective.worth(*point) for point in allowed), rel=1e-9)

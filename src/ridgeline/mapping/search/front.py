@@ -74,12 +74,8 @@ def choose(study: Study, wish: Wish, occurring: Sequence[int]) -> Chosen:
         had, picks = _sums([known[number][0] for number in occurring])
         least, on = _sums([every[number] for number in occurring], is_bound=True)
         gap, worst = wish.short(had, least)
-        resting = {(number, int(pick)) for number, pick in zip(occurring, on[worst], strict=True)}
-        open_ones = [(number, corners[number][place]) for number, pick in sorted(resting) if (place := pick - len(known[number][0])) >= 0]
-        open_ones = [(number, corner) for number, corner in open_ones if not corner.is_last]
-        cuts: dict[int, list[_Corner]] = {}
-        for number, corner in [pair for pair in open_ones if not pair[1].is_late] or open_ones:
-            cuts.setdefault(number, []).append(corner)
+        resting = {(number, int(pick) - len(known[number][0])) for number, pick in zip(occurring, on[worst], strict=True)}
+        cuts = _open([(number, corners[number][place]) for number, place in sorted(resting) if place >= 0])
         if gap <= TOLERANCE or study.late or not cuts:
             break
         side_by_side(partial(_cut, study, corners, cuts), cuts, study.stopped)
@@ -90,10 +86,19 @@ def choose(study: Study, wish: Wish, occurring: Sequence[int]) -> Chosen:
     return Chosen(picks=tuple(places), gap=0.0 if gap <= TOLERANCE else gap, front=tuple((float(e), float(c)) for e, c in had))
 
 
+def _open(resting: Sequence[tuple[int, _Corner]]) -> dict[int, list[_Corner]]:
+    """The corners of each nest that a search can still cut; those that time ended come last."""
+    left = [pair for pair in resting if not pair[1].is_last]
+    cuts: dict[int, list[_Corner]] = {}
+    for number, corner in [pair for pair in left if not pair[1].is_late] or left:
+        cuts.setdefault(number, []).append(corner)
+    return cuts
+
+
 def _known(study: Study, number: int) -> tuple[Array, Array]:
     """Points of the mappings of a nest that no other beats, of rising energy, and which of the known they are."""
     points = np.array([(made.energy_pj, made.cycles) for _, made in study.known[number]], np.float64)
-    chosen = _unbeaten(points)
+    chosen = unbeaten(points)
     return points[chosen], chosen
 
 
@@ -101,7 +106,7 @@ def _points(corners: Sequence[_Corner]) -> Array:
     return np.array([(corner.energy, corner.fewest) for corner in corners], np.float64).reshape(-1, 2)
 
 
-def _unbeaten(points: Array) -> Array:
+def unbeaten(points: Array) -> Array:
     """The places of points that no other beats, of rising energy."""
     order = np.lexsort((points[:, 1], points[:, 0]))
     before = np.minimum.accumulate(np.concatenate([[inf], points[order, 1]]))[:-1]
@@ -125,7 +130,7 @@ def _sums(fronts: Sequence[Array], *, is_bound: bool = False) -> tuple[Array, Ar
     total, picks = np.zeros((1, 2)), np.zeros((1, 0), np.int64)
     for front in fronts:
         every = (total[:, None] + front[None]).reshape(-1, 2)
-        kept = _unbeaten(every)
+        kept = unbeaten(every)
         total, picks = every[kept], np.concatenate([picks[kept // len(front)], kept[:, None] % len(front)], axis=1)
         if len(total) > MOST_POINTS:
             first = np.unique(np.linspace(0, len(total) - 1, MOST_POINTS).astype(np.int64))

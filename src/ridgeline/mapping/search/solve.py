@@ -26,7 +26,7 @@ from ridgeline.hardware.chip import Chip
 from ridgeline.mapping.count import check_nest
 from ridgeline.mapping.estimate import Estimate, estimate
 from ridgeline.mapping.loops import Conventions, LoopMapping
-from ridgeline.mapping.search import kernel
+from ridgeline.mapping.search import kernel, records
 from ridgeline.mapping.search.bounds import Least
 from ridgeline.mapping.search.reason import why_none
 from ridgeline.mapping.search.space import Space, SpaceName, keeps, least, least_anywhere, spaces, unrollings
@@ -62,9 +62,9 @@ class Goal:
         return float(kernel.worth(self.kind, self.rate, energy_pj, cycles))
 
     def record(self, most: float, *, canonical: bool = True) -> Array:
-        """One, of kernel.GOAL."""
+        """One, of records.GOAL."""
         values = (self.kind, self.rate, most, self.most_energy_pj * (1 + SLACK), self.most_cycles, canonical)
-        return np.array([values], kernel.GOAL)
+        return np.array([values], records.GOAL)
 
 
 class NotInTimeError(DoesNotFitError):
@@ -348,7 +348,7 @@ class _Run:
 
     def search(self, space: Space, width: int) -> None:
         """All mappings of one space."""
-        pool, room = self._begin(space, width), np.zeros(1, kernel.ROOM)
+        pool, room = self._begin(space, width), np.zeros(1, records.ROOM)
         for slot in range(len(space.slots)):
             if not len(pool):
                 return
@@ -385,7 +385,7 @@ class _Run:
             self._set_aside(space, self._least(space, self.prepared.steps[len(promised)]))
         chosen = ordered[:count][promised[ordered[:count]] < self.most]
         pool, slots = np.empty(len(chosen), space.state), np.array(space.spread_slots, np.int64)
-        kernel.begin(space.problems, pool, chosen, self.prepared.unrolled, slots, np.zeros(1, kernel.ROOM))
+        kernel.begin(space.problems, pool, chosen, self.prepared.unrolled, slots, np.zeros(1, records.ROOM))
         return pool
 
     def _promised(self, space: Space, width: int) -> Array:
@@ -398,7 +398,7 @@ class _Run:
                 break
             factors = every.unrolled[len(known) : len(known) + UNROLLED]
             energy, cycles, slots = np.empty(len(factors)), np.empty(len(factors)), np.array(space.spread_slots, np.int64)
-            kernel.promise(space.problems, np.empty(1, space.state), factors, slots, np.zeros(1, kernel.ROOM), energy, cycles)
+            kernel.promise(space.problems, np.empty(1, space.state), factors, slots, np.zeros(1, records.ROOM), energy, cycles)
             capped = (energy > self.goal.most_energy_pj * (1 + SLACK)) | (cycles > self.goal.most_cycles)
             values = np.where(capped, inf, self._worth(energy, cycles))
             self.promised[space] = np.concatenate([known, values])
@@ -424,8 +424,8 @@ class _Run:
         """What comes of the states of a pool in the orders whose turn it is, the first and one in so many from there. A piece of them at a time, and
         narrowed whenever it is much: all together would grow out of memory."""
         orders, needed = step.space.ordered(step.slot)
-        problems, modes, rooms = step.space.problems, step.space.modes[step.slot], np.zeros(1, kernel.ROOM)
-        cursors, scratch = np.zeros(1, kernel.CURSOR), np.empty(1, pool.dtype)
+        problems, modes, rooms = step.space.problems, step.space.modes[step.slot], np.zeros(1, records.ROOM)
+        cursors, scratch = np.zeros(1, records.CURSOR), np.empty(1, pool.dtype)
         cursor = cursors[0]
         cursor["order"], cursor["step"], cursor["place"] = *turns, -1
         buffer, stop = self.buffers.take(pool.dtype, 8 * step.width + 2 * len(pool) + ROOM), kernel.PAUSED

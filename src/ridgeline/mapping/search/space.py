@@ -22,7 +22,7 @@ from ridgeline.algorithm.nest import Nest, Operand
 from ridgeline.errors import DoesNotFitError, InputError, UnsupportedError
 from ridgeline.hardware.chip import TENSORS, Chip, Level, Loops, Unroll
 from ridgeline.mapping.loops import Conventions, Loop, LoopMapping, home
-from ridgeline.mapping.search import kernel
+from ridgeline.mapping.search import kernel, records
 from ridgeline.mapping.search.bounds import Least, Unrolled, fill_bounds, least_costs
 from ridgeline.mapping.search.reason import why_none
 
@@ -68,7 +68,7 @@ class Space:
     name: SpaceName
     axes: tuple[str, ...]
     slots: tuple[Slot, ...]
-    problems: Array  # one, of kernel.PROBLEM
+    problems: Array  # one, of records.PROBLEM
     modes: Array  # (slots, axes)
     orders: tuple[tuple[Order, ...], ...]
     tables: dict[int, tuple[Array, Array]] = field(default_factory=dict[int, tuple[Array, Array]])  # what `ordered` has made
@@ -109,7 +109,7 @@ class Space:
     @property
     def state(self) -> np.dtype[Any]:
         """A partial mapping's record."""
-        return kernel.state_for(self.problem)
+        return records.state_for(self.problem)
 
     @property
     def spread_slots(self) -> list[int]:
@@ -216,11 +216,11 @@ def _check(nest: Nest, chip: Chip, conventions: Conventions, name: SpaceName) ->
         raise UnsupportedError("the search counts without `latch` and `share_halo`; use them to cost a given mapping")
     if conventions.nominal or conventions.latency != "slowest":
         raise UnsupportedError("the search counts exactly and takes the slowest level's cycles; cost a given mapping by ZigZag's rules or stalls")
-    if len(chip.levels) > kernel.LEVELS or len(chip.array) > MOST_ARRAY_AXES:
-        most = f"the search takes {kernel.LEVELS} and {MOST_ARRAY_AXES}"
+    if len(chip.levels) > records.LEVELS or len(chip.array) > MOST_ARRAY_AXES:
+        most = f"the search takes {records.LEVELS} and {MOST_ARRAY_AXES}"
         raise UnsupportedError(f"chip '{chip.name}': {len(chip.levels)} levels and {len(chip.array)} axes of its array; {most}")
-    if len([size for size in nest.axes.values() if size > 1]) > kernel.AXES:
-        raise UnsupportedError(f"nest '{nest.notation}': more than {kernel.AXES} axes of more than one step")
+    if len([size for size in nest.axes.values() if size > 1]) > records.AXES:
+        raise UnsupportedError(f"nest '{nest.notation}': more than {records.AXES} axes of more than one step")
     check_unrolling(chip, name)
     served = set(chip.array)
     for level in chip.levels:
@@ -287,7 +287,7 @@ def _space(
     """`bounds` are those of groups of boundaries that other spaces have too."""
     axes = tuple(axis for axis, size in nest.axes.items() if size > 1) or tuple(nest.axes)[:1]
     slots = _slots(chip, nesting)
-    problems = np.zeros(1, kernel.PROBLEM)
+    problems = np.zeros(1, records.PROBLEM)
     problem = problems[0]
     _fill_problem(problem, nest, chip, conventions, axes)
     problem["slots"] = len(slots)

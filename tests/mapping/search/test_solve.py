@@ -15,9 +15,10 @@ from ridgeline.errors import DoesNotFitError, InputError, UnsupportedError
 from ridgeline.hardware.chip import Chip, Unroll, read_chip
 from ridgeline.mapping.estimate import estimate
 from ridgeline.mapping.loops import TIMELOOP, ZIGZAG, Conventions
-from ridgeline.mapping.search import solve
+from ridgeline.mapping.search import kernel, solve
 from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_EDP, LEAST_ENERGY, best_mapping
 from ridgeline.mapping.search.space import SpaceName
+from ridgeline.mapping.search.study import compile_search
 from ridgeline.testing.brute import best_of_all, random_small_case, random_uneven_case
 
 GOALS = {"energy": LEAST_ENERGY, "latency": LEAST_CYCLES, "edp": LEAST_EDP}
@@ -80,6 +81,15 @@ def test_full_equals_the_best_of_all_uneven_mappings(seed: int) -> None:
     nest, chip, rules = random_uneven_case(np.random.default_rng(seed))
     best, count = best_of_all(nest, chip, rules, imperfect=True, uneven=True)
     compare(nest, chip, rules, best, count, "full")
+
+
+def test_what_no_budget_counts_is_all_that_numba_compiles(eyeriss: Chip) -> None:
+    compile_search()
+    names = ("grow", "compact", "begin", "promise", "spread", "place", "finish", "merge", "products", "least_of_group", "positions")
+    before = {name: len(getattr(kernel, name).signatures) for name in names}
+    assert min(before.values()) > 0
+    best_mapping(CONV, eyeriss, LEAST_EDP)
+    assert {name: len(getattr(kernel, name).signatures) for name in names} == before
 
 
 def test_row_stationary_convolution(eyeriss: Chip) -> None:

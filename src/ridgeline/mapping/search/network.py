@@ -26,7 +26,7 @@ from ridgeline.mapping.search import kernel
 from ridgeline.mapping.search.front import Chosen, choose
 from ridgeline.mapping.search.solve import LEAST_CYCLES, LEAST_ENERGY, Covered, Found, Goal
 from ridgeline.mapping.search.space import SpaceName
-from ridgeline.mapping.search.study import Point, Progress, Study
+from ridgeline.mapping.search.study import Point, Progress, Study, compile_search
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 NAMES = {"energy": (1, 0), "latency": (0, 1), "edp": (1, 1), "ed2p": (1, 2)}
@@ -96,6 +96,7 @@ def map_nests(
     budget_s: float | None = None, progress: Progress | None = None,
 ) -> NetworkFound:  # fmt: skip
     """The best mapping of every nest, equal ones solved once. Raises what `best_mapping` raises, and DoesNotFitError where the caps are too low."""
+    compile_search()
     start = perf_counter()
     keys = [nest_key(nest) for nest in nests]
     places = {key: number for number, key in enumerate(dict.fromkeys(keys))}

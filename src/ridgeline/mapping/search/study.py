@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from threading import Event, Lock
 from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from ridgeline.algorithm.nest import Nest
-from ridgeline.hardware.chip import Chip
+from ridgeline.algorithm.nest import Nest, parse
+from ridgeline.hardware.chip import Chip, read_chip
 from ridgeline.mapping.estimate import Estimate
 from ridgeline.mapping.loops import Conventions, LoopMapping
+from ridgeline.mapping.search import kernel, records
 from ridgeline.mapping.search.solve import (
     LEAST_CYCLES,
+    LEAST_EDP,
     LEAST_ENERGY,
     Buffers,
     Covered,
@@ -33,6 +36,14 @@ PREPARED_SHARE = 0.4  # of a budget, after which a layer gets no more than its f
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Progress: TypeAlias = Callable[[int, int], None]
 Point: TypeAlias = tuple[float, float]  # energy, cycles
+
+
+@cache
+def compile_search() -> None:
+    """Has numba compile the kernel, once on a machine, or load it: before anybody's time is counted."""
+    nest = parse("c (y+r), m c r -> m y", axes={"m": 2, "c": 2, "y": 2, "r": 2}, multiplies=True)
+    best_mapping(nest, read_chip("tpu-like"), LEAST_EDP)
+    kernel.compact(np.zeros(1, records.STATES[0]), np.zeros(1, records.CURSOR))
 
 
 @dataclass(slots=True, kw_only=True)
